@@ -1,0 +1,13 @@
+"""Samplers: pure functions of a denoiser and a grid, one algorithm a file.
+
+To add one, write a file with a constructor that returns a `Sampler`, import it here, and give it a row in
+`tests/samplers/table.py`, where every test will find it, and one in the README's table.
+"""
+
+from jaxdiff.samplers.base import Level, Sampler, move, sample, trajectory
+from jaxdiff.samplers.churn import churn
+from jaxdiff.samplers.dpmpp import dpmpp_2m
+from jaxdiff.samplers.euler import euler
+from jaxdiff.samplers.heun import heun
+
+__all__ = ["Level", "Sampler", "churn", "dpmpp_2m", "euler", "heun", "move", "sample", "trajectory"]

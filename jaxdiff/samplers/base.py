@@ -1,0 +1,175 @@
+"""What a sampler is, and the one loop that drives them all."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff import grids
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, Key, Noise, PyTree, expand, state_type
+
+Carry = PyTree
+
+
+class Level(NamedTuple):
+    """Where a step starts and ends; `num_steps` is static, the rest are scalars of the loop."""
+
+    index: Array
+    sigma: Float
+    sigma_next: Float
+    num_steps: int
+
+
+class Sampler(NamedTuple):
+    """An update rule for `sample`, made of pure functions as optax makes optimisers.
+
+    init(x) -> carry: what the method remembers between steps; () for one-step methods.
+    draw(key, x) -> noise: for ONE example x [...], the noise of one step; () where the method is deterministic.
+    step(denoise, x, carry, level, noise) -> (x, carry): from level.sigma to level.sigma_next, x [B, ...].
+    """
+
+    init: Callable[[Batch], Carry]
+    draw: Callable[[Key, Array], Noise]
+    step: Callable[[Denoiser, Batch, Carry, Level, Noise], tuple[Batch, Carry]]
+
+
+def memoryless(x: Batch) -> Carry:
+    """`init` of a method that remembers nothing."""
+    return ()
+
+
+def noiseless(key: Key, x: Array) -> Noise:
+    """`draw` of a deterministic method."""
+    return ()
+
+
+def gaussian(key: Key, x: Array) -> Noise:
+    """`draw` of a method that adds one standard normal of the shape of x."""
+    return jax.random.normal(key, x.shape, x.dtype)
+
+
+def move(x: Batch, x0_hat: Batch, a: ArrayLike, b: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Batch:
+    """x' = x0_hat + a * (x - x0_hat) + b * z, the affine step that most samplers are; a, b are [] or [B]."""
+    return x0_hat + expand(a, x) * (x - x0_hat) + expand(b, x) * z
+
+
+def sample(
+    sampler: Sampler,
+    denoise: Denoiser,
+    x: Batch,
+    sigmas: grids.Grid,
+    *,
+    key: Key | None = None,
+    noise: Noise | None = None,
+) -> Batch:
+    """Run a sampler down a grid of levels.
+
+    Args:
+      sampler: `euler()`, `heun()`, ... or one of your own.
+      denoise: D(x, sigma) -> E[x0 | x]; any callable of x [B, ...] and a scalar sigma.
+      x: start, [B, ...], at level sigmas[0]: usually sigmas[0] * n with n ~ N(0, I).
+      sigmas: n + 1 decreasing levels in data units, as the functions of `jaxdiff.grids` make them.
+      key: for stochastic samplers; one key, folded with each example's index, or [B] keys, one an example.
+        Image i depends on its own key only: not on the batch size, the devices or the other images.
+      noise: instead of a key, stored draws to replay, stacked over steps: leaves [n, B, ...].
+    Returns: [B, ...] at level sigmas[-1], float32 (float64 where x is).
+    Raises: ValueError when the grid does not decrease, x has no batch axis, or a stochastic sampler is given
+      neither key nor noise (or both).
+    Example:
+      >>> from jaxdiff import grids
+      >>> from jaxdiff.samplers import heun, sample
+      >>> denoise = lambda x, sigma: x / (1 + sigma**2)  # the exact one for x0 ~ N(0, I)
+      >>> x = 80.0 * jax.random.normal(jax.random.key(0), (4, 2))
+      >>> sample(heun(), denoise, x, grids.karras(18)).shape
+      (4, 2)
+    """
+    x, _ = _drive(sampler, denoise, x, sigmas, key, noise, record=lambda x: ())
+    return x
+
+
+def trajectory(
+    sampler: Sampler,
+    denoise: Denoiser,
+    x: Batch,
+    sigmas: grids.Grid,
+    *,
+    key: Key | None = None,
+    noise: Noise | None = None,
+) -> tuple[Batch, Batch]:
+    """As `sample`, with the state at every level.
+
+    Returns: (x, xs): the end [B, ...] and all states [n + 1, B, ...], where xs[i] is at sigmas[i] and xs[-1] is x.
+    Example:
+      >>> from jaxdiff import grids
+      >>> from jaxdiff.samplers import euler, trajectory
+      >>> x, xs = trajectory(euler(), lambda x, sigma: 0 * x, jnp.ones((1, 2)), grids.karras(3))
+      >>> xs.shape
+      (4, 1, 2)
+    """
+    start = x.astype(state_type(x))
+    x, xs = _drive(sampler, denoise, x, sigmas, key, noise, record=lambda x: x)
+    return x, jnp.concatenate([start[None], xs])
+
+
+def _drive(
+    sampler: Sampler,
+    denoise: Denoiser,
+    x: Batch,
+    sigmas: grids.Grid,
+    key: Key | None,
+    noise: Noise | None,
+    record: Callable[[Batch], Any],
+) -> tuple[Batch, Any]:
+    """lax.scan over levels: one compiled step, memory independent of the number of steps."""
+    if not isinstance(sigmas, jax.core.Tracer):
+        sigmas = np.asarray(sigmas, np.float64)
+        grids.check(sigmas)
+    if x.ndim < 1:
+        raise ValueError("x must have a leading batch axis, got a scalar")
+    x = x.astype(state_type(x))
+    num_steps = sigmas.shape[0] - 1
+    keys = _check_draws(sampler, x, num_steps, key, noise)
+    sigmas = jnp.asarray(sigmas, x.dtype)
+
+    def in_state_type(x: Batch, sigma: Float) -> Batch:
+        return denoise(x, sigma).astype(x.dtype)
+
+    def body(state: tuple[Batch, Carry], level: tuple) -> tuple[tuple[Batch, Carry], Any]:
+        index, sigma, sigma_next, replayed = level
+        drawn = replayed if keys is None else jax.vmap(_draw_step, (None, 0, None, 0))(sampler, keys, index, state[0])
+        x, carry = sampler.step(in_state_type, *state, Level(index, sigma, sigma_next, num_steps), drawn)
+        return (x, carry), record(x)
+
+    levels = (jnp.arange(num_steps), sigmas[:-1], sigmas[1:], () if noise is None else noise)
+    (x, _), recorded = jax.lax.scan(body, (x, sampler.init(x)), levels)
+    return x, recorded
+
+
+def _draw_step(sampler: Sampler, key: Key, index: Array, x: Array) -> Noise:
+    return sampler.draw(jax.random.fold_in(key, index), x)
+
+
+def _check_draws(sampler: Sampler, x: Batch, num_steps: int, key: Key | None, noise: Noise | None) -> Key | None:
+    """One key an example, or None when nothing is to be drawn; ValueError when it is not clear what to draw."""
+    example = jax.eval_shape(lambda x: x[0], x)
+    shapes = jax.tree.leaves(jax.eval_shape(sampler.draw, jax.random.key(0), example))
+    if not shapes:
+        return None
+    if (key is None) == (noise is None):
+        given = "neither" if key is None else "both"
+        raise ValueError(f"a stochastic sampler needs either key= or noise=, got {given}")
+    if key is None:
+        expected = [(num_steps, x.shape[0], *s.shape) for s in shapes]
+        found = [jnp.shape(leaf) for leaf in jax.tree.leaves(noise)]
+        if found != expected:
+            raise ValueError(f"noise must be stacked over steps and examples as {expected}, got {found}")
+        return None
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)
+    if key.ndim == 0:
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(x.shape[0]))
+    if key.shape != (x.shape[0],):
+        raise ValueError(f"key must be one key or one an example, [{x.shape[0]}], got shape {list(key.shape)}")
+    return key

@@ -1,0 +1,66 @@
+"""The words that every part of jaxdiff shares.
+
+Coordinates are always `x = x0 + sigma * n` with n ~ N(0, I). A leading batch axis B comes first; whatever follows it
+(pixels and channels, two coordinates, ...) is written `...` and never interpreted by samplers or losses.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Key, PyTree
+
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Batch",
+    "Denoiser",
+    "Float",
+    "Key",
+    "Noise",
+    "Params",
+    "PyTree",
+    "expand",
+    "state_type",
+]
+
+Batch = Float[Array, "B ..."]
+"""One value an example."""
+
+Denoiser = Callable[[Batch, Float[Array, "*B"]], Batch]
+"""D(x, sigma): the posterior mean E[x0 | x0 + sigma n = x]; sigma is [] or [B]."""
+
+Noise = PyTree
+"""What a sampler draws for one step; the empty tuple where it is deterministic."""
+
+Params = Any
+"""A pytree of arrays, exactly as a network's `init` returns it."""
+
+
+def expand(a: ArrayLike, x: Array) -> Array:
+    """A number per example (or one for all) in the rank of `x`, so that it broadcasts without rank promotion.
+
+    Args:
+      a: [] or [B].
+      x: [B, ...].
+    Returns: `a` as [1, ..., 1] or [B, 1, ..., 1].
+    Raises: ValueError when `a` is neither a scalar nor one value per example.
+    Example:
+      >>> expand(jnp.array([1.0, 2.0]), jnp.zeros((2, 3, 3))).shape
+      (2, 1, 1)
+    """
+    a = jnp.asarray(a)
+    if a.ndim > 1 or (a.ndim == 1 and a.shape[0] not in (1, x.shape[0])):
+        raise ValueError(f"a value per example must have shape [] or [{x.shape[0]}], got {list(a.shape)}")
+    return a.reshape(a.shape + (1,) * (x.ndim - a.ndim))
+
+
+def state_type(x: Array) -> jnp.dtype:
+    """Type of a sampler's state: float32 whatever the network computes in, float64 where x is.
+
+    Example:
+      >>> state_type(jnp.zeros(2, jnp.bfloat16)).name
+      'float32'
+    """
+    return jax.dtypes.canonicalize_dtype(jnp.promote_types(x.dtype, jnp.float32))

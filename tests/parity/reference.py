@@ -1,0 +1,47 @@
+"""Where the recorded outputs of the reference implementations lie, and how a case is read."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(os.environ.get("JAXDIFF_REFERENCE", Path(__file__).parents[1] / "reference"))
+
+
+def files(*patterns: str) -> list[Path]:
+    """Recorded files that match, e.g. files("edm/net_*.npz")."""
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """Every array of a file."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def config(arrays: Mapping[str, np.ndarray], case: str = "") -> dict:
+    """The JSON description of a file, or of one case in it; "inf" stands for infinity."""
+    parsed = json.loads(str(arrays[f"{case}/config" if case else "config"]))
+    return {name: number(value) for name, value in parsed.items()}
+
+
+def number(value):
+    """JSON has no infinity."""
+    return float("inf") if value == "inf" else value
+
+
+def cases(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the cases in a file that holds several."""
+    return sorted(name.removesuffix("/config") for name in arrays if name.endswith("/config"))
+
+
+def subset(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Arrays whose name starts with `prefix/`, without it."""
+    return {name.removeprefix(prefix + "/"): a for name, a in arrays.items() if name.startswith(prefix + "/")}
+
+
+def ids(path: Path) -> str:
+    """Test id of a file."""
+    return path.stem

@@ -1,0 +1,40 @@
+"""One row a sampler; every test of samplers walks this table. A new sampler is a new row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxdiff import samplers
+from jaxdiff.samplers import Sampler
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is claimed of a sampler.
+
+    Attributes:
+      make: its constructor.
+      nfe: evaluations for n steps on a grid that ends at 0.
+      order: order of convergence to the ODE's solution, None where it does not follow the ODE.
+      stochastic: whether it draws noise.
+    """
+
+    name: str
+    make: Callable[[], Sampler]
+    nfe: Callable[[int], int]
+    order: int | None
+    stochastic: bool = False
+
+
+TABLE = [
+    Row("euler", samplers.euler, nfe=lambda n: n, order=1),
+    Row("heun", samplers.heun, nfe=lambda n: 2 * n - 1, order=2),
+    Row("dpmpp_2m", samplers.dpmpp_2m, nfe=lambda n: n, order=2),
+    Row("churn_euler", lambda: samplers.churn(samplers.euler(), 5), nfe=lambda n: n, order=None, stochastic=True),
+    Row(
+        "churn_heun",
+        lambda: samplers.churn(samplers.heun(), 10, s_min=0.05, s_max=50, s_noise=1.0),
+        nfe=lambda n: 2 * n - 1,
+        order=None,
+        stochastic=True,
+    ),
+]

@@ -1,0 +1,179 @@
+"""What holds for every sampler of the table."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import grids, toy
+from jaxdiff.samplers import sample, trajectory
+from tests.samplers.table import TABLE
+
+rows = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+stochastic = pytest.mark.parametrize("row", [row for row in TABLE if row.stochastic], ids=lambda row: row.name)
+ordered = pytest.mark.parametrize("row", [row for row in TABLE if row.order], ids=lambda row: row.name)
+
+MIXTURE = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], [0.04, 0.02, 0.09])
+DENOISE = partial(toy.denoiser, MIXTURE)
+SIGMAS = grids.karras(8)
+KEY = jax.random.key(3)
+
+
+def start(num, dtype=jnp.float32):
+    return SIGMAS[0] * jax.random.normal(jax.random.key(0), (num, 2), dtype)
+
+
+def draws(sampler, key, x, num_steps):
+    """The draws of the driver's key path, made by hand."""
+
+    def one(example, index, x):
+        return sampler.draw(jax.random.fold_in(jax.random.fold_in(key, example), index), x)
+
+    over_examples = jax.vmap(one, (0, None, 0))
+    return jax.vmap(over_examples, (None, 0, None))(jnp.arange(x.shape[0]), jnp.arange(num_steps), x)
+
+
+@rows
+def test_jit_equals_eager(row):
+    run = partial(sample, row.make(), DENOISE, sigmas=SIGMAS, key=KEY)
+    np.testing.assert_allclose(jax.jit(run)(start(4)), run(start(4)), rtol=1e-5, atol=1e-5)
+
+
+@rows
+def test_trajectory_starts_at_x_and_ends_where_sample_does(row):
+    x, xs = trajectory(row.make(), DENOISE, start(4), SIGMAS, key=KEY)
+    assert xs.shape == (len(SIGMAS), 4, 2)
+    np.testing.assert_array_equal(xs[0], start(4))
+    np.testing.assert_array_equal(xs[-1], x)
+    np.testing.assert_array_equal(x, sample(row.make(), DENOISE, start(4), SIGMAS, key=KEY))
+
+
+@stochastic
+def test_replayed_noise_equals_the_key_path(row):
+    sampler, x = row.make(), start(4)
+    noise = draws(sampler, KEY, x, len(SIGMAS) - 1)
+    replayed = sample(sampler, DENOISE, x, SIGMAS, noise=noise)
+    np.testing.assert_allclose(replayed, sample(sampler, DENOISE, x, SIGMAS, key=KEY), rtol=1e-6, atol=1e-6)
+
+
+@rows
+def test_an_example_does_not_depend_on_the_batch(row):
+    run = partial(sample, row.make(), DENOISE, sigmas=SIGMAS, key=KEY)
+    np.testing.assert_allclose(run(start(6)[:2]), run(start(6))[:2], rtol=1e-5, atol=1e-5)
+
+
+@stochastic
+def test_one_key_an_example_makes_images_movable(row):
+    keys = jax.random.split(KEY, 4)
+    run = partial(sample, row.make(), DENOISE, sigmas=SIGMAS)
+    forward, backward = run(start(4), key=keys), run(start(4)[::-1], key=keys[::-1])
+    np.testing.assert_allclose(forward, backward[::-1], rtol=1e-5, atol=1e-5)
+
+
+@stochastic
+def test_keys_matter(row):
+    run = partial(sample, row.make(), DENOISE, start(4), SIGMAS)
+    assert not np.allclose(run(key=jax.random.key(1)), run(key=jax.random.key(2)))
+
+
+@rows
+def test_gradient_is_finite(row):
+    def loss(scale):
+        denoise = lambda x, sigma: scale * DENOISE(x, sigma)  # noqa: E731
+        return jnp.sum(sample(row.make(), denoise, start(4), SIGMAS, key=KEY) ** 2)
+
+    value, gradient = jax.value_and_grad(loss)(1.0)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient)
+    assert gradient != 0
+
+
+@rows
+def test_compiles_the_denoiser_no_more_often_for_more_steps(row):
+    def traces(num_steps):
+        count = 0
+
+        def denoise(x, sigma):
+            nonlocal count
+            count += 1
+            return DENOISE(x, sigma)
+
+        run = partial(sample, row.make(), denoise, sigmas=grids.karras(num_steps), key=KEY)
+        jax.jit(run).lower(start(2))
+        return count
+
+    assert traces(40) == traces(5)
+
+
+@rows
+@pytest.mark.parametrize("num_steps", [1, 2, 9])
+def test_number_of_evaluations(row, num_steps):
+    calls = []
+
+    def denoise(x, sigma):
+        jax.debug.callback(lambda sigma: calls.append(float(sigma)), sigma)
+        return DENOISE(x, sigma)
+
+    jax.block_until_ready(sample(row.make(), denoise, start(2), grids.karras(num_steps), key=KEY))
+    jax.effects_barrier()
+    assert len(calls) == row.nfe(num_steps)
+    assert min(calls) > 0, "a denoiser is never asked about sigma = 0"
+
+
+@rows
+def test_state_is_float32_when_the_network_is_not(row):
+    denoise = lambda x, sigma: DENOISE(x, sigma).astype(jnp.bfloat16)  # noqa: E731
+    assert sample(row.make(), denoise, start(2, jnp.bfloat16), SIGMAS, key=KEY).dtype == jnp.float32
+
+
+@ordered
+def test_order_of_convergence(row, x64):
+    """Error against a fine solution of the ODE, halving the step in log sigma: slope within 0.15 of the order."""
+    x = 10.0 * jax.random.normal(jax.random.key(0), (64, 2), jnp.float64)
+    mixture = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], 0.25)
+    run = partial(sample, row.make(), partial(toy.denoiser, mixture), x)
+    exact = sample(TABLE[1].make(), partial(toy.denoiser, mixture), x, np.geomspace(10, 0.1, 8193))
+    counts = np.array([128, 256, 512])
+    errors = [float(jnp.sqrt(jnp.mean((run(np.geomspace(10, 0.1, n + 1)) - exact) ** 2))) for n in counts]
+    slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
+    assert abs(slope - row.order) < 0.15, errors
+
+
+@rows
+def test_moments_of_a_gaussian(row):
+    """From N(m, v) a sampler returns N(m, v): mean and variance within 4 standard errors, with steps to spare."""
+    mean, variance, num = 0.4, 0.3, 4_000
+    denoise = partial(toy.denoiser, toy.mixture([[mean]], variances=variance))
+    sigmas = grids.karras(1_000, sigma_min=0.01, sigma_max=20.0)
+    x = mean + np.sqrt(variance + sigmas[0] ** 2) * jax.random.normal(jax.random.key(5), (num, 1))
+    out = np.asarray(sample(row.make(), denoise, x, sigmas, key=KEY))
+    assert abs(out.mean() - mean) < 4 * np.sqrt(variance / num)
+    assert abs(out.var() - variance) < 4 * variance * np.sqrt(2 / num)
+
+
+@rows
+def test_bad_grids_are_refused(row):
+    for sigmas in ([1.0, 2.0, 0.0], [1.0], [1.0, 1.0], [1.0, -1.0], [np.inf, 1.0], [[1.0, 0.0]]):
+        with pytest.raises(ValueError, match="sigmas must"):
+            sample(row.make(), DENOISE, start(2), np.array(sigmas), key=KEY)
+
+
+@stochastic
+def test_missing_or_wrong_draws_are_refused(row):
+    run = partial(sample, row.make(), DENOISE, start(2), SIGMAS)
+    noise = draws(row.make(), KEY, start(2), len(SIGMAS) - 1)
+    with pytest.raises(ValueError, match="either key= or noise=, got neither"):
+        run()
+    with pytest.raises(ValueError, match="either key= or noise=, got both"):
+        run(key=KEY, noise=noise)
+    with pytest.raises(ValueError, match="noise must be stacked"):
+        run(noise=jax.tree.map(lambda a: a[1:], noise))
+    with pytest.raises(ValueError, match="key must be one key or one an example"):
+        run(key=jax.random.split(KEY, 3))
+
+
+def test_a_legacy_key_is_as_good_as_a_typed_one():
+    run = partial(sample, TABLE[-1].make(), DENOISE, start(2), SIGMAS)
+    np.testing.assert_array_equal(run(key=jax.random.PRNGKey(3)), run(key=jax.random.key(3)))

@@ -1,0 +1,75 @@
+"""The layout of DESIGN section 3: imports flow one way, files stay short, TensorFlow stays out."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# A part may import from its own layer's predecessors and from itself; parts of one layer do not import each other.
+LAYERS = [
+    {"types"},
+    {"grids", "schedules", "predictions"},
+    {"precond", "guidance", "toy"},
+    {"samplers", "losses", "sde"},
+    {"nets", "augment"},
+    {"train", "data", "metrics", "interop"},
+]
+ONLY_TYPES = {"nets", "augment"}
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+# nets are what interop fills with published parameters.
+FILES = sorted(path for path in (ROOT / "jaxdiff").rglob("*.py"))
+
+
+def part_of(path):
+    return path.relative_to(ROOT / "jaxdiff").parts[0].removesuffix(".py")
+
+
+def imported_parts(path):
+    """Parts of jaxdiff that a file imports, with those under `if TYPE_CHECKING` too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("jaxdiff.")}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            if node.module == "jaxdiff":
+                found |= {alias.name for alias in node.names}
+            elif node.module.startswith("jaxdiff."):
+                found.add(node.module.split(".")[1])
+            assert not node.level, f"{path}: relative imports hide the layer"
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_flow_one_way(path):
+    part = part_of(path)
+    if part == "__init__":
+        assert not imported_parts(path)
+        return
+    for other in imported_parts(path) - {part}:
+        assert RANK[other] < RANK[part], f"{part} may not import {other}"
+        assert part not in ONLY_TYPES or other == "types", f"{part} may import types only, not {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_short(path):
+    assert len(path.read_text().splitlines()) <= 250
+
+
+def test_nothing_imports_tensorflow_or_torch():
+    """In a fresh interpreter, every module of jaxdiff and every experiment."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for folder in ("jaxdiff", "experiments")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
+    code = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        "print([name for name in ('tensorflow', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
