@@ -35,6 +35,124 @@ def karras(num_steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rh
     return np.append(sigmas, 0.0)
 
 
+def vp(num_steps: int, sigma_min: float | None = None, sigma_max: float | None = None, epsilon_s: float = 1e-3) -> Grid:
+    """Equal steps in the time of the VP schedule, from t = 1 to epsilon_s, then 0.
+
+    Args:
+      num_steps: n >= 1.
+      sigma_min, sigma_max: levels at t = epsilon_s and t = 1; where not given, those of beta_d = 19.9, beta_min = 0.1.
+      epsilon_s: last time above 0, in (0, 1).
+    Returns: [n + 1] float64.
+    Reference: Karras et al. 2022, Table 1, "Time steps", column VP, and Appendix B.1.
+    Example:
+      >>> [round(s, 3) for s in vp(3).tolist()]
+      [152.167, 3.422, 0.01, 0.0]
+    """
+
+    def sigma(t: NDArray[np.float64], beta_d: float, beta_min: float) -> NDArray[np.float64]:
+        return np.sqrt(np.expm1(0.5 * beta_d * t**2 + beta_min * t))
+
+    if not 0 < epsilon_s < 1:
+        raise ValueError(f"epsilon_s must lie between 0 and 1, got {epsilon_s}")
+    low, high = sigma(np.array([epsilon_s, 1.0]), 19.9, 0.1).tolist()
+    sigma_min, sigma_max = low if sigma_min is None else sigma_min, high if sigma_max is None else sigma_max
+    check_range(num_steps, sigma_min, sigma_max)
+    t = 1 + np.arange(num_steps) / max(num_steps - 1, 1) * (epsilon_s - 1)
+    return np.append(sigma(t, *vp_betas(sigma_min, sigma_max, epsilon_s)), 0.0)
+
+
+def ve(num_steps: int, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Grid:
+    """Equal steps in log sigma, then 0.
+
+    sigma_i = sigma_max * (sigma_min / sigma_max)^(i/(n-1))
+
+    Returns: [n + 1] float64.
+    Reference: Karras et al. 2022, Table 1, "Time steps", column VE; the defaults are its CIFAR-10 range.
+    Example:
+      >>> ve(3, sigma_min=1.0, sigma_max=4.0).tolist()
+      [4.0, 2.0, 1.0, 0.0]
+    """
+    check_range(num_steps, sigma_min, sigma_max)
+    ramp = np.arange(num_steps) / max(num_steps - 1, 1)
+    return np.append(sigma_max * (sigma_min / sigma_max) ** ramp, 0.0)
+
+
+def iddpm(
+    num_steps: int,
+    sigma_min: float = 0.002,
+    sigma_max: float = 81.0,
+    num_levels: int = 1000,
+    c_1: float = 0.001,
+    c_2: float = 0.008,
+) -> Grid:
+    """Equal steps in the index of improved DDPM's levels inside [sigma_min, sigma_max], then 0.
+
+    Args:
+      num_steps: n >= 1, at most the number of levels in the range.
+      sigma_min, sigma_max: range of levels.
+      num_levels, c_1, c_2: of `schedules.iddpm_levels`.
+    Returns: [n + 1] float64.
+    Raises: ValueError when the range holds fewer levels than steps.
+    Reference: Karras et al. 2022, Table 1, "Time steps", column iDDPM.
+    Example:
+      >>> iddpm(10).shape
+      (11,)
+    """
+    check_range(num_steps, sigma_min, sigma_max)
+    levels = iddpm_levels(num_levels, c_1, c_2)
+    levels = levels[(levels >= sigma_min) & (levels <= sigma_max)]
+    if num_steps > levels.size:
+        raise ValueError(f"num_steps={num_steps} exceeds the {levels.size} levels in [{sigma_min}, {sigma_max}]")
+    ramp = np.arange(num_steps) / max(num_steps - 1, 1)
+    return np.append(levels[np.floor(ramp * (levels.size - 1) + 0.5).astype(int)], 0.0)
+
+
+def vp_betas(sigma_min: float, sigma_max: float, epsilon_s: float = 1e-3) -> tuple[float, float]:
+    """(beta_d, beta_min) of the VP schedule that passes sigma(epsilon_s) = sigma_min and sigma(1) = sigma_max.
+
+    Args:
+      sigma_min, sigma_max: 0 < sigma_min < sigma_max.
+      epsilon_s: time of the lowest level, in (0, 1).
+    Reference: Karras et al. 2022, Appendix B.1: two linear equations in (beta_d, beta_min).
+    Example:
+      >>> beta_d, beta_min = vp_betas(0.1, 100.0)
+      >>> round(float(np.sqrt(np.expm1(beta_d / 2 + beta_min))), 6)
+      100.0
+    """
+    low, high = np.log1p(sigma_min**2), np.log1p(sigma_max**2)
+    beta_d = 2 * (low / epsilon_s - high) / (epsilon_s - 1)
+    return float(beta_d), float(high - beta_d / 2)
+
+
+def iddpm_levels(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Grid:
+    """The levels u_0 > u_1 > ... > u_M = 0 that the cosine schedule of improved DDPM visits.
+
+    alpha_bar_j = sin^2(pi / 2 * j / (M (C_2 + 1)))
+    u_{j-1} = sqrt((u_j^2 + 1) / max(alpha_bar_{j-1} / alpha_bar_j, C_1) - 1)
+
+    Args:
+      num_levels: M >= 1.
+      c_1: floor of the ratio, i.e. 1 - max_beta, in (0, 1).
+      c_2: offset s of the cosine schedule, > 0.
+    Returns: [M + 1] float64, decreasing.
+    Raises: ValueError when an argument is outside these ranges.
+    Reference: Karras et al. 2022, Table 1, column iDDPM; Nichol & Dhariwal 2021, Eq. 17. In float64, where the authors'
+      code recurs in float32 and is off by up to 5e-4 at the low end.
+    Example:
+      >>> u = iddpm_levels()
+      >>> u.shape, float(u[-1])
+      ((1001,), 0.0)
+    """
+    if num_levels < 1 or not 0 < c_1 < 1 or not c_2 > 0:
+        raise ValueError(f"need num_levels >= 1, 0 < c_1 < 1, c_2 > 0, got {num_levels}, {c_1}, {c_2}")
+    j = np.arange(num_levels + 1)
+    alpha_bar = np.sin(0.5 * np.pi * j / (num_levels * (c_2 + 1))) ** 2
+    ratio = np.maximum(alpha_bar[:-1] / alpha_bar[1:], c_1)
+    # u_j^2 + 1 is a product of inverse ratios; in logarithms the small levels keep their digits.
+    log_variance = np.cumsum(-np.log(ratio)[::-1])[::-1]
+    return np.append(np.sqrt(np.expm1(log_variance)), 0.0)
+
+
 def check_range(num_steps: int, sigma_min: float, sigma_max: float) -> None:
     """Raise ValueError unless num_steps >= 1 and 0 < sigma_min < sigma_max < inf."""
     if num_steps < 1:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
+from jaxdiff import grids, schedules
 from jaxdiff.types import Array, Batch, Denoiser, Float, Params, expand, state_type
 
 Coefficient = Callable[[Float], Float]
@@ -53,6 +55,95 @@ def edm(sigma_data: float = 0.5) -> Preconditioning:
         c_in=lambda sigma: 1 / jnp.sqrt(sigma**2 + sigma_data**2),
         c_noise=lambda sigma: jnp.log(sigma) / 4,
     )
+
+
+def vp(beta_d: float = 19.9, beta_min: float = 0.1, num_levels: int = 1000, epsilon_t: float = 1e-5) -> Preconditioning:
+    """F predicts the noise of a variance-preserving input, labelled by the time of the VP schedule.
+
+    c_skip = 1   c_out = -sigma   c_in = 1 / sqrt(sigma^2 + 1)   c_noise = (M - 1) * sigma^{-1}(sigma)
+
+    Args:
+      beta_d, beta_min: of `schedules.vp`.
+      num_levels: M, to which DDPM's networks count their time.
+      epsilon_t: earliest time of training; sigma(epsilon_t) is sigma_min.
+    Reference: Karras et al. 2022, Table 1, column VP.
+    Example:
+      >>> p = vp()
+      >>> float(p.c_out(jnp.array(2.0)))
+      -2.0
+    """
+    schedule = schedules.vp(beta_d, beta_min)
+    low, high = np.sqrt(np.expm1([0.5 * beta_d * t**2 + beta_min * t for t in (epsilon_t, 1.0)])).tolist()
+    return _eps(lambda sigma: (num_levels - 1) * schedule.sigma_inv(sigma))._replace(sigma_min=low, sigma_max=high)
+
+
+def ve(sigma_min: float = 0.02, sigma_max: float = 100.0) -> Preconditioning:
+    """F predicts the negative noise from the unscaled input, as NCSN++ does.
+
+    c_skip = 1   c_out = sigma   c_in = 1   c_noise = log(sigma / 2)
+
+    Reference: Karras et al. 2022, Table 1, column VE.
+    Example:
+      >>> float(ve().c_noise(jnp.array(2.0)))
+      0.0
+    """
+    return Preconditioning(
+        c_skip=jnp.ones_like,
+        c_out=jnp.asarray,
+        c_in=jnp.ones_like,
+        c_noise=lambda sigma: jnp.log(sigma / 2),
+        sigma_min=sigma_min,
+        sigma_max=sigma_max,
+    )
+
+
+def iddpm(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Preconditioning:
+    """F predicts the noise of a variance-preserving input, labelled by the index of the nearest level it knows.
+
+    c_skip = 1   c_out = -sigma   c_in = 1 / sqrt(sigma^2 + 1)   c_noise = M - 1 - argmin_j |u_j - sigma|
+
+    The published networks also return a variance: see `leading_channels`.
+
+    Args:
+      num_levels, c_1, c_2: of `grids.iddpm_levels`, which makes u_j.
+    Reference: Karras et al. 2022, Table 1, column iDDPM; Nichol & Dhariwal 2021.
+    Example:
+      >>> p = iddpm()
+      >>> float(p.c_noise(jnp.array(p.sigma_min)))
+      0.0
+    """
+    levels = grids.iddpm_levels(num_levels, c_1, c_2)
+
+    def nearest(sigma: Float) -> Array:
+        # Levels decrease, so that the index of the nearest is the number of midpoints above sigma.
+        midpoints = jnp.asarray((levels[1:] + levels[:-1]) / 2, jnp.asarray(sigma).dtype)
+        return num_levels - jnp.searchsorted(midpoints[::-1], sigma, side="right")
+
+    return _eps(lambda sigma: (num_levels - 1 - nearest(sigma)).astype(sigma.dtype))._replace(
+        sigma_min=float(levels[num_levels - 1]),
+        sigma_max=float(levels[0]),
+        round_sigma=lambda sigma: jnp.asarray(levels, jnp.asarray(sigma).dtype)[nearest(sigma)],
+    )
+
+
+def _eps(c_noise: Coefficient) -> Preconditioning:
+    """The row shared by all networks that predict the noise of x / sqrt(1 + sigma^2)."""
+    return Preconditioning(
+        c_skip=jnp.ones_like,
+        c_out=lambda sigma: -sigma,
+        c_in=lambda sigma: 1 / jnp.sqrt(sigma**2 + 1),
+        c_noise=c_noise,
+    )
+
+
+def leading_channels(apply_fn: Callable[..., Array]) -> Callable[..., Array]:
+    """Drop the output channels beyond the input's: the variance that iDDPM and ADM networks return beside the mean.
+
+    Example:
+      >>> leading_channels(lambda params, x, c_noise: jnp.concatenate([x, x], -1))(None, jnp.ones((1, 3)), 0.0).shape
+      (1, 3)
+    """
+    return lambda params, x, c_noise, **cond: apply_fn(params, x, c_noise, **cond)[..., : x.shape[-1]]
 
 
 def denoiser(apply_fn: Callable[..., Array], params: Params, precond: Preconditioning, **cond: Any) -> Denoiser:

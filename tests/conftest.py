@@ -6,11 +6,10 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
-enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
-
 
 @pytest.fixture
 def x64():
-    """Run one test in double precision."""
-    with enable_x64(True):
-        yield
+    """Run one test in double precision; set for the process, since callbacks run in threads of their own."""
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)

@@ -9,5 +9,19 @@ from jaxdiff.samplers.churn import churn
 from jaxdiff.samplers.dpmpp import dpmpp_2m
 from jaxdiff.samplers.euler import euler
 from jaxdiff.samplers.heun import heun
+from jaxdiff.samplers.ode import euler_step, ode, second_order_step
 
-__all__ = ["Level", "Sampler", "churn", "dpmpp_2m", "euler", "heun", "move", "sample", "trajectory"]
+__all__ = [
+    "Level",
+    "Sampler",
+    "churn",
+    "dpmpp_2m",
+    "euler",
+    "euler_step",
+    "heun",
+    "move",
+    "ode",
+    "sample",
+    "second_order_step",
+    "trajectory",
+]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxdiff import samplers
+from jaxdiff import samplers, schedules
 from jaxdiff.samplers import Sampler
 
 
@@ -29,6 +29,14 @@ TABLE = [
     Row("euler", samplers.euler, nfe=lambda n: n, order=1),
     Row("heun", samplers.heun, nfe=lambda n: 2 * n - 1, order=2),
     Row("dpmpp_2m", samplers.dpmpp_2m, nfe=lambda n: n, order=2),
+    Row("ode_linear", lambda: samplers.ode(schedules.linear()), nfe=lambda n: 2 * n - 1, order=2),
+    Row(
+        "ode_vp_midpoint",
+        lambda: samplers.ode(schedules.variance_preserving(schedules.vp()), samplers.second_order_step(0.5)),
+        nfe=lambda n: 2 * n - 1,
+        order=2,
+    ),
+    Row("ode_ve_euler", lambda: samplers.ode(schedules.ve(), samplers.euler_step), nfe=lambda n: n, order=1),
     Row("churn_euler", lambda: samplers.churn(samplers.euler(), 5), nfe=lambda n: n, order=None, stochastic=True),
     Row(
         "churn_heun",
