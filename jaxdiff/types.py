@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Key, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
 __all__ = [
     "Array",
@@ -24,6 +24,9 @@ __all__ = [
     "expand",
     "state_type",
 ]
+
+Key = jax.Array
+"""A PRNG key, as jax.random.key makes it."""
 
 Batch = Float[Array, "B ..."]
 """One value an example."""

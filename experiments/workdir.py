@@ -1,0 +1,77 @@
+"""The folder of a run: what is in it, and how it is read and written without ever losing anything."""
+
+import dataclasses
+import json
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def claim(workdir: Path, experiment: str, config: Any) -> Path:
+    """Make the folder this run's own, or find that it already is.
+
+    Raises: ValueError when the folder holds another experiment or the same one with another config, naming the first
+      field that differs; OSError when it cannot be written. Nothing is written in these cases.
+    """
+    wanted = {"experiment": experiment, **to_json(config)}
+    path = workdir / "config.json"
+    if path.exists():
+        found = read_json(path)
+        for name in [*wanted, *(name for name in found if name not in wanted)]:
+            if found.get(name) != wanted.get(name):
+                raise ValueError(
+                    f"{workdir} holds a run with {name}={found.get(name)!r}, not {wanted.get(name)!r}: "
+                    "choose another --workdir or the same flags"
+                )
+        return workdir
+    if workdir.is_dir() and any(workdir.iterdir()):
+        raise ValueError(f"{workdir} is not empty and holds no config.json: choose another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(path, wanted)
+    return workdir
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """Fields of a config as JSON values; where it is written is not part of what it is."""
+    fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "workdir"}
+    return json.loads(json.dumps(fields, default=str))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises: ValueError naming the file when it is not a JSON object."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: is --workdir the folder of a run?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a JSON object, found {type(found).__name__}")
+    return found
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Whole or not at all: written beside its place, then moved there."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(json.dumps(value, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def environment() -> dict[str, Any]:
+    """Device and versions, which stand beside every reported number."""
+    devices = jax.devices()
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scikit-learn")
+    return {
+        "device": f"{len(devices)} x {devices[0].device_kind}",
+        "cpu_cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+    }

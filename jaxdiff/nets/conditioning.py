@@ -1,0 +1,90 @@
+"""What a U-Net is told beside the image: the noise level, a class, the augmentation; and the checks on shapes."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.nets.embeddings import Fourier, positional
+from jaxdiff.nets.layers import Init
+from jaxdiff.types import Array, ArrayLike
+
+
+class Conditioning(nn.Module):
+    """One embedding vector [B or 1, features] for all blocks: SiLU(W1 SiLU(W0 (noise + class + augmentation))).
+
+    Attributes:
+      noise_features: width of the noise label's embedding; features: width of the result.
+      label_dim, augment_dim, label_dropout, embedding_type: as the networks name them.
+    """
+
+    noise_features: int
+    features: int
+    label_dim: int
+    augment_dim: int
+    label_dropout: float
+    embedding_type: Literal["positional", "fourier"]
+    init: Init
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(
+        self, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
+    ) -> Array:
+        linear = lambda features, name, bias=True: nn.Dense(  # noqa: E731
+            features, bias, dtype=self.dtype, kernel_init=self.init, name=name
+        )
+        t = jnp.asarray(noise_labels).reshape(-1)
+        t = t.astype(jnp.promote_types(t.dtype, jnp.float32))
+        if self.embedding_type == "fourier":
+            emb = Fourier(self.noise_features, name="map_noise")(t)
+        else:
+            emb = positional(t, self.noise_features)
+        if self.label_dim:
+            labels = jnp.zeros((1, self.label_dim), t.dtype) if class_labels is None else class_labels
+            if train and self.label_dropout:
+                uniform = jax.random.uniform(self.make_rng("dropout"), (labels.shape[0], 1))
+                labels = drop_labels(labels, uniform, self.label_dropout)
+            emb = emb + linear(self.noise_features, "map_label")(labels * self.label_dim**0.5)
+        if self.augment_dim:
+            augment = linear(self.noise_features, "map_augment", bias=False)
+            if augment_labels is not None or self.is_initializing():
+                labels = jnp.zeros((1, self.augment_dim), t.dtype) if augment_labels is None else augment_labels
+                emb = emb + augment(labels)
+        emb = nn.silu(linear(self.features, "map_layer0")(emb))
+        return nn.silu(linear(self.features, "map_layer1")(emb))
+
+
+def drop_labels(labels: Array, uniform: Array, rate: float) -> Array:
+    """Labels [B, L] whose uniform number [B, 1] is below the rate become zero, which means "no label".
+
+    Reference: Ho & Salimans 2022, Alg. 1, for training the conditional and the unconditional network as one.
+    """
+    return labels * (uniform >= rate).astype(labels.dtype)
+
+
+def check_levels(img_resolution: int, channel_mult: Sequence[int]) -> None:
+    """Raise ValueError unless every resolution is whole."""
+    factor = 2 ** (len(channel_mult) - 1)
+    if img_resolution < factor or img_resolution % factor:
+        raise ValueError(f"img_resolution={img_resolution} must be divisible by {factor}, as it is halved that far")
+
+
+def check_inputs(net: Any, x: Array, class_labels: ArrayLike | None, augment_labels: ArrayLike | None) -> None:
+    """Raise ValueError unless the shapes of a call fit the network's attributes."""
+    expected = (net.img_resolution, net.img_resolution, net.in_channels)
+    if x.ndim != 4 or x.shape[1:] != expected:
+        raise ValueError(f"x must be [B, {', '.join(map(str, expected))}] for this network, got {list(x.shape)}")
+    for name, labels, dim in (
+        ("class_labels", class_labels, net.label_dim),
+        ("augment_labels", augment_labels, net.augment_dim),
+    ):
+        if labels is None:
+            continue
+        shape = jnp.shape(labels)
+        if not dim:
+            raise ValueError(f"{name} were given to a network that takes none")
+        if len(shape) != 2 or shape[1] != dim or shape[0] not in (1, x.shape[0]):
+            raise ValueError(f"{name} must be [{x.shape[0]} or 1, {dim}], got {list(shape)}")

@@ -1,0 +1,40 @@
+"""Embeddings of a noise label."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.types import Array, Float
+
+
+def positional(t: Float[Array, " B"], channels: int, max_period: float = 10_000.0) -> Float[Array, "B C"]:
+    """[sin(w_k t), cos(w_k t)] with w_k = max_period^(-k / (C/2 - 1)), k = 0 .. C/2 - 1.
+
+    Args:
+      t: labels [B], on the scale of a step count.
+      channels: C, even, >= 4.
+    Reference: Vaswani et al. 2017, 3.5, with the end point included as in DDPM++ (Song et al. 2021).
+    Example:
+      >>> positional(jnp.zeros(1), 4).tolist()
+      [[0.0, 0.0, 1.0, 1.0]]
+    """
+    k = jnp.arange(channels // 2, dtype=t.dtype) / (channels // 2 - 1)
+    angle = t[:, None] * (max_period**-k)[None]
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)
+
+
+class Fourier(nn.Module):
+    """[sin(2 pi w t), cos(2 pi w t)] with w ~ N(0, scale^2) drawn once and never trained.
+
+    Reference: Tancik et al. 2020; scale 16 as in NCSN++ (Song et al. 2021).
+    """
+
+    channels: int
+    scale: float = 16.0
+
+    @nn.compact
+    def __call__(self, t: Float[Array, " B"]) -> Float[Array, "B C"]:
+        freqs = self.param("freqs", nn.initializers.normal(self.scale), (self.channels // 2,))
+        # A parameter, so that params is the only collection, but a constant for the optimiser.
+        angle = 2 * jnp.pi * t[:, None] * jax.lax.stop_gradient(freqs).astype(t.dtype)[None]
+        return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)

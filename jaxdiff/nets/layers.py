@@ -1,0 +1,125 @@
+"""Layers that the U-Nets share: initialisations, convolution with resampling, group norm, attention, dropout."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.types import Array
+
+Image = Array
+"""[B, H, W, C]."""
+Init = jax.nn.initializers.Initializer
+Resample = Literal["up", "down"] | None
+
+
+def xavier_uniform(scale: float = 1.0) -> Init:
+    """U(-b, b), b = scale * sqrt(6 / (fan_in + fan_out)); a scale of 0 is allowed.
+
+    Reference: Glorot & Bengio 2010.
+    """
+    draw = jax.nn.initializers.glorot_uniform()
+    return lambda key, shape, dtype=jnp.float32, **kwargs: scale * draw(key, shape, dtype)
+
+
+def kaiming_uniform(scale: float = 1.0) -> Init:
+    """U(-b, b), b = scale * sqrt(3 / fan_in).
+
+    Reference: He et al. 2015, as ADM's networks use it in Karras et al. 2022.
+    """
+    draw = jax.nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
+    return lambda key, shape, dtype=jnp.float32, **kwargs: scale * draw(key, shape, dtype)
+
+
+def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | None = None) -> Image:
+    """Filter rows and columns of every channel and double or halve the resolution.
+
+    Args:
+      x: [B, H, W, C].
+      taps: the separable filter, of even length; its sum does not matter.
+      direction: "up" puts zeros between pixels and doubles the filter; "down" keeps every second pixel.
+      pad: zeros at every border; the default keeps the image centred.
+    Reference: Karras et al. 2020 (StyleGAN 2), whose filter is [1, 3, 3, 1]. Written as a sum of shifted images, which
+      XLA fuses; a depthwise convolution is many times slower on CPUs.
+    """
+    length = len(taps)
+    pad = (length - 1) // 2 if pad is None else pad
+    weights = np.asarray(taps, np.float64) / np.sum(taps)
+    # Up-sampling is a transposed convolution: it spreads zeros between pixels and turns the filter round.
+    weights, border, interior, stride = (2 * weights[::-1], length - 1 - pad, 1, 1) if direction == "up" else (
+        weights, pad, 0, 2
+    )  # fmt: skip
+    for axis in (1, 2):
+        padding = [(border, border, interior) if axis == other else (0, 0, 0) for other in range(4)]
+        padded = jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
+        stop = padded.shape[axis] - length + 1
+        shifted = [jax.lax.slice_in_dim(padded, k, stop + k, stride, axis) for k in range(length)]
+        x = sum(image * jnp.asarray(w, x.dtype) for image, w in zip(shifted, weights, strict=True))
+    return x
+
+
+class Conv(nn.Module):
+    """Convolution, optionally after (or fused with) a change of resolution.
+
+    Attributes:
+      kernel: odd size; the image is padded by kernel // 2. 0 changes the resolution only.
+      direction: "up", "down" or None.
+      taps: the resampling filter.
+      fused: convolve at the higher resolution with one common padding, which differs at the borders.
+    """
+
+    features: int
+    kernel: int
+    direction: Resample = None
+    taps: Sequence[float] = (1, 1)
+    fused: bool = False
+    kernel_init: Init = xavier_uniform()
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Image) -> Image:
+        if not self.kernel:
+            return resample(x, self.taps, self.direction)
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        w_pad, f_pad = self.kernel // 2, (len(self.taps) - 1) // 2
+        if self.direction is None:
+            y = convolve(x, kernel, w_pad)
+        elif not self.fused:
+            y = convolve(resample(x, self.taps, self.direction), kernel, w_pad)
+        elif self.direction == "up":
+            y = convolve(resample(x, self.taps, "up", max(f_pad - w_pad, 0)), kernel, max(w_pad - f_pad, 0))
+        else:
+            y = resample(convolve(x, kernel, w_pad + f_pad), self.taps, "down", 0)
+        return y + bias[None, None, None]
+
+
+def convolve(x: Image, kernel: Array, pad: int) -> Image:
+    """Stride 1, NHWC; a 1x1 kernel is a matrix product, which XLA runs faster as such."""
+    if kernel.shape[:2] == (1, 1) and not pad:
+        return x @ kernel[0, 0]
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), [(pad, pad)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def group_norm(channels: int, eps: float, dtype: Any, name: str) -> nn.GroupNorm:
+    """min(32, C // 4) groups, statistics in float32 or better."""
+    return nn.GroupNorm(num_groups=min(32, channels // 4), epsilon=eps, dtype=dtype, name=name)
+
+
+def attention(q: Array, k: Array, v: Array) -> Array:
+    """softmax(q k^T / sqrt(C)) v over positions.
+
+    Args:
+      q, k, v: [B, N, heads, C].
+    Returns: [B, N, heads, C] in the type of q; the softmax is taken in float32 or better.
+    Reference: Vaswani et al. 2017, Eq. 1.
+    """
+    if q.dtype == jnp.float64:  # the library's function takes the softmax in float32
+        logits = jnp.einsum("bqhc,bkhc->bhqk", q, k) / q.shape[-1] ** 0.5
+        return jnp.einsum("bhqk,bkhc->bqhc", jax.nn.softmax(logits), v)
+    return jax.nn.dot_product_attention(q, k, v)
