@@ -8,7 +8,6 @@ digits with its deterministic sampler (18 steps, 35 evaluations), and leaves sam
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 
 from experiments import cli, stages
 from experiments.system import System
-from jaxdiff import grids, precond
+from jaxdiff import precond
 from jaxdiff.losses import edm_loss, lognormal_sigma
 from jaxdiff.nets.unet_song import SongUNet
 from jaxdiff.types import Array, Denoiser, Key, Params

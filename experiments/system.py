@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import experiments
 from experiments import workdir as workdirs
 from jaxdiff.precond import Preconditioning
-from jaxdiff.types import Array, Batch, Denoiser, Float, Key, Params
+from jaxdiff.types import Array, Denoiser, Float, Key, Params
 
 
 class System(NamedTuple):
@@ -31,7 +31,9 @@ class System(NamedTuple):
 
 def names() -> list[str]:
     """Modules of this package that can train: those with a Config and a system."""
-    modules = (importlib.import_module(f"experiments.{info.name}") for info in pkgutil.iter_modules(experiments.__path__))
+    modules = (
+        importlib.import_module(f"experiments.{info.name}") for info in pkgutil.iter_modules(experiments.__path__)
+    )
     return [module.__name__.split(".")[1] for module in modules if hasattr(module, "system")]
 
 

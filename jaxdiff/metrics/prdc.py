@@ -1,0 +1,61 @@
+"""Precision and recall, density and coverage: quality and diversity apart, by k-nearest-neighbour manifolds."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import pairwise_distances_chunked
+
+
+class PRDC(NamedTuple):
+    """Shares in [0, 1], but density, which may exceed 1."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
+    """How much of `fake` lies within the manifold of `real`, and the other way round.
+
+    With r_k(x) the distance of x to its k-th nearest neighbour in its own set:
+    precision = mean over fake y of [some real x has |x - y| <= r_k(x)];  recall the same with the sets exchanged
+    density = mean over y of |{x: |x - y| <= r_k(x)}| / k;  coverage = mean over x of [some y has |x - y| <= r_k(x)]
+
+    Args:
+      real, fake: features [N, d] and [M, d]; images are flattened.
+      k: neighbours, 1 <= k < min(N, M); 3 is Kynkaanniemi's default.
+    Returns: the four numbers; distances are made in chunks, so that memory stays linear in N and M.
+    Raises: ValueError when k or the shapes do not fit.
+    Reference: Kynkaanniemi et al. 2019 (arXiv 1904.06991), Eq. 1 and 2; Naeem et al. 2020 (arXiv 2002.09797), Eq. 3, 4.
+    Example:
+      >>> real = np.arange(10.0)[:, None]
+      >>> prdc(real, real, k=2).recall
+      1.0
+    """
+    real, fake = (np.asarray(a, np.float64).reshape(len(np.asarray(a)), -1) for a in (real, fake))
+    if real.shape[1] != fake.shape[1]:
+        raise ValueError(f"real and fake must have equal features, got {real.shape[1]} and {fake.shape[1]}")
+    if not 1 <= k < min(len(real), len(fake)):
+        raise ValueError(f"k must be at least 1 and below both set sizes {len(real)}, {len(fake)}, got {k}")
+    radius_real, radius_fake = _radius(real, k), _radius(fake, k)
+    in_real, covered, in_fake = [], [], []
+    for chunk in pairwise_distances_chunked(fake, real):
+        in_real.append((chunk <= radius_real[None]).sum(axis=1))
+    for chunk in pairwise_distances_chunked(real, fake):
+        row = sum(len(part) for part in covered)
+        covered.append((chunk <= radius_real[row : row + len(chunk), None]).any(axis=1))
+        in_fake.append((chunk <= radius_fake[None]).any(axis=1))
+    inside = np.concatenate(in_real)
+    return PRDC(
+        precision=float(np.mean(inside > 0)),
+        recall=float(np.mean(np.concatenate(in_fake))),
+        density=float(np.mean(inside) / k),
+        coverage=float(np.mean(np.concatenate(covered))),
+    )
+
+
+def _radius(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Distance of each point to its k-th nearest neighbour; its distance 0 to itself is not counted."""
+    return np.concatenate([np.partition(chunk, k, axis=1)[:, k] for chunk in pairwise_distances_chunked(points)])

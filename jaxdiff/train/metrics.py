@@ -1,0 +1,43 @@
+"""metrics.jsonl: one JSON object a line, each step once, however often the run was broken off."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+class MetricsFile:
+    """Lines of metrics, appended.
+
+    Args:
+      path: the file; lines after `done` and a half-written last line are dropped from it first.
+      done: step at which this process starts.
+    """
+
+    def __init__(self, path: Path, done: int):
+        self.path, self.done, self.since = path, done, time.monotonic()
+        kept = [line for line in path.read_text().splitlines() if _step(line) <= done] if path.exists() else []
+        beside = path.with_name(f".{path.name}")
+        beside.write_text("".join(line + "\n" for line in kept))
+        os.replace(beside, path)
+
+    def rate(self, done: int) -> float:
+        """Steps a second since the last call."""
+        now = time.monotonic()
+        rate = (done - self.done) / max(now - self.since, 1e-9)
+        self.done, self.since = done, now
+        return rate
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one line."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _step(line: str) -> float:
+    """The step of a line; infinity for one that was not written whole."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
