@@ -3,7 +3,6 @@
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -75,47 +74,49 @@ def _draw_batch(system: System, request: Request, params: Params, seeds: Array, 
     return sample(request.sampler, system.denoiser(params, labels), x, request.sigmas, key=key_steps)
 
 
-@contextmanager
-def npz_writer(path: Path, num: int, shape: tuple[int, ...]) -> Iterator["NpzWriter"]:
-    """An .npz whose `images` [num, *shape] uint8 is written batch by batch, moved into place when complete."""
+def write(path: Path, system: System, params: Params, request: Request) -> None:
+    """Draw everything into an .npz: images uint8 [N, H, W, C], labels int64 [N] where there are classes, seeds int64.
+
+    The images are written batch by batch, so that memory does not grow with their number, and the file is moved into
+    place when it is complete.
+    """
     partial_path = path.with_name(f".{path.name}.partial")
+    shape = (len(request.seeds), *system.shape)
     with zipfile.ZipFile(partial_path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        yield NpzWriter(archive, num, shape)
+        with archive.open("images.npy", "w", force_zip64=True) as file:
+            npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for batch in draw(system, params, request):
+                file.write(np.ascontiguousarray(batch).tobytes())
+        for name, values in (("seeds", request.seeds), ("labels", request.labels)):
+            if values is not None:
+                with archive.open(f"{name}.npy", "w") as file:
+                    npy.write_array(file, values.astype(np.int64), allow_pickle=False)
     os.replace(partial_path, path)
 
 
-class NpzWriter(NamedTuple):
-    """An open archive and the shape that its images will have."""
+def read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Images and labels of a samples.npz.
 
-    archive: zipfile.ZipFile
-    num: int
-    shape: tuple[int, ...]
-
-    def images(self, batches: Iterator[np.ndarray]) -> None:
-        """Write all batches as one array.
-
-        Raises: ValueError when they do not add up to `num` images.
-        """
-        written = 0
-        with self.archive.open("images.npy", "w", force_zip64=True) as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (self.num, *self.shape)}
-            npy.write_array_header_1_0(file, header)
-            for batch in batches:
-                file.write(np.ascontiguousarray(batch, np.uint8).tobytes())
-                written += len(batch)
-        if written != self.num:
-            raise ValueError(f"{written} images were drawn where {self.num} were asked for")
-
-    def array(self, name: str, value: np.ndarray) -> None:
-        """Write a small array beside the images."""
-        with self.archive.open(f"{name}.npy", "w") as file:
-            npy.write_array(file, value, allow_pickle=False)
+    Raises: ValueError when the file is missing, is no such archive, or does not hold uint8 images [N, H, W, C].
+    """
+    if not path.exists():
+        raise ValueError(f"{path} does not exist: draw samples first")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, labels = file["images"], file["labels"] if "labels" in file.files else None
+    except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
+        raise ValueError(f"{path} is not a samples.npz ({error})") from None
+    if images.dtype != np.uint8 or images.ndim != 4 or (labels is not None and labels.shape != images.shape[:1]):
+        raise ValueError(
+            f"{path} must hold images uint8 [N, H, W, C] and labels [N], got {images.dtype} {images.shape}"
+        )
+    return images, labels
 
 
-def write(path: Path, system: System, params: Params, request: Request) -> None:
-    """Draw everything into `path`: images uint8 [N, H, W, C], labels int64 [N] where there are classes, seeds int64."""
-    with npz_writer(path, len(request.seeds), system.shape) as out:
-        out.images(draw(system, params, request))
-        out.array("seeds", request.seeds.astype(np.int64))
-        if request.labels is not None:
-            out.array("labels", request.labels.astype(np.int64))
+def first_images(path: Path, num: int) -> np.ndarray:
+    """At most `num` images from the start of a samples.npz, without reading the rest."""
+    with zipfile.ZipFile(path) as archive, archive.open("images.npy") as file:
+        npy.read_magic(file)
+        shape, _, _ = npy.read_array_header_1_0(file)
+        shape = (min(num, shape[0]), *shape[1:])
+        return np.frombuffer(file.read(int(np.prod(shape))), np.uint8).reshape(shape)

@@ -29,7 +29,7 @@ class Config(stages.Training):
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
     model_channels: int = 32
     """Channels at 8x8; twice as many at 4x4."""
-    num_blocks: int = 2
+    num_blocks: int = 1
     """Residual blocks a resolution."""
     dropout: float = 0.1
     """Probability that an activation is dropped in training."""

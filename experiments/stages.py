@@ -139,14 +139,13 @@ def train(config: Training, system: System, budget: Budget) -> TrainState:
     return fit(step, state, batches, key_train, budget, config.workdir, workdir.to_json(config))
 
 
-def sample(config: Training, system: System, params: Params, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def sample(config: Training, system: System, params: Params, folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """samples.npz and samples.png, with the deterministic EDM sampler."""
     seeds = np.arange(config.num_samples)
     labels = draw.balanced_labels(seeds, system.num_classes)
     request = draw.Request(heun(), grids.karras(config.num_steps), seeds, labels)
     draw.write(folder / "samples.npz", system, params, request)
-    with np.load(folder / "samples.npz", allow_pickle=False) as file:
-        images = file["images"]
+    images, labels = draw.read(folder / "samples.npz")
     save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=4))
     return images, labels
 
@@ -159,11 +158,15 @@ def evaluate(images: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
-    """The numbers of a report as a person reads them, beside the floor of real digits."""
-    metrics = report["metrics"]
+    """The numbers of a report as a person reads them."""
+    show_metrics(report["metrics"])
+    tqdm.write(f"{report['nfe']} evaluations an image, {report['seconds']['total']} s in all; see {folder}/samples.png")
+
+
+def show_metrics(metrics: dict[str, float]) -> None:
+    """A line a metric, beside the floor of real held-out digits."""
     tqdm.write(f"\n{'metric':<26}{'samples':>10}{'held-out':>10}")
     for name, value in metrics.items():
         if not name.startswith("heldout_"):
             floor = metrics.get(f"heldout_{name}")
             tqdm.write(f"{name:<26}{value:>10.4f}" + (f"{floor:>10.4f}" if floor is not None else ""))
-    tqdm.write(f"{report['nfe']} evaluations an image, {report['seconds']['total']} s in all; see {folder}/samples.png")

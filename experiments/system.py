@@ -1,13 +1,8 @@
-"""What every experiment builds and every command that works on a run reads."""
+"""What every experiment builds: a diffusion system as a few functions."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import experiments
-from experiments import workdir as workdirs
 from jaxdiff.precond import Preconditioning
 from jaxdiff.types import Array, Denoiser, Float, Key, Params
 
@@ -27,30 +22,3 @@ class System(NamedTuple):
     precond: Preconditioning
     shape: tuple[int, ...]
     num_classes: int
-
-
-def names() -> list[str]:
-    """Modules of this package that can train: those with a Config and a system."""
-    modules = (
-        importlib.import_module(f"experiments.{info.name}") for info in pkgutil.iter_modules(experiments.__path__)
-    )
-    return [module.__name__.split(".")[1] for module in modules if hasattr(module, "system")]
-
-
-def of_run(workdir: Path) -> tuple[Any, System]:
-    """The config of a run and the system that it describes.
-
-    Raises: ValueError when the folder holds no run of an experiment that is known here.
-    """
-    fields = workdirs.read_json(workdir / "config.json")
-    experiment = fields.pop("experiment", None)
-    if experiment not in names():
-        raise ValueError(f"{workdir} holds experiment {experiment!r}; known are {', '.join(names())}")
-    module = importlib.import_module(f"experiments.{experiment}")
-    known = module.Config.__dataclass_fields__
-    unknown = [name for name in fields if name not in known]
-    if unknown:
-        raise ValueError(f"{workdir}/config.json has unknown fields {', '.join(unknown)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    config = module.Config(workdir=workdir, **values)
-    return config, module.system(config)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.layers import Init
+from jaxdiff.nets.layers import Init, scaled
 from jaxdiff.types import Array, ArrayLike
 
 
@@ -36,25 +36,75 @@ class Conditioning(nn.Module):
         linear = lambda features, name, bias=True: nn.Dense(  # noqa: E731
             features, bias, dtype=self.dtype, kernel_init=self.init, name=name
         )
-        t = jnp.asarray(noise_labels).reshape(-1)
-        t = t.astype(jnp.promote_types(t.dtype, jnp.float32))
+        t = _as_vector(noise_labels)
         if self.embedding_type == "fourier":
             emb = Fourier(self.noise_features, name="map_noise")(t)
         else:
             emb = positional(t, self.noise_features)
         if self.label_dim:
-            labels = jnp.zeros((1, self.label_dim), t.dtype) if class_labels is None else class_labels
+            labels = _or_zeros(class_labels, self.label_dim, t)
             if train and self.label_dropout:
-                uniform = jax.random.uniform(self.make_rng("dropout"), (labels.shape[0], 1))
-                labels = drop_labels(labels, uniform, self.label_dropout)
+                labels = drop_labels(labels, _uniform(self, labels), self.label_dropout)
             emb = emb + linear(self.noise_features, "map_label")(labels * self.label_dim**0.5)
         if self.augment_dim:
             augment = linear(self.noise_features, "map_augment", bias=False)
             if augment_labels is not None or self.is_initializing():
-                labels = jnp.zeros((1, self.augment_dim), t.dtype) if augment_labels is None else augment_labels
-                emb = emb + augment(labels)
+                emb = emb + augment(_or_zeros(augment_labels, self.augment_dim, t))
         emb = nn.silu(linear(self.features, "map_layer0")(emb))
         return nn.silu(linear(self.features, "map_layer1")(emb))
+
+
+class AdmConditioning(nn.Module):
+    """ADM's embedding: classes join after the two layers, augmentation before them.
+
+    SiLU(W1 SiLU(W0 (noise + augmentation)) + class), with no bias on either kind of label.
+    """
+
+    noise_features: int
+    features: int
+    label_dim: int
+    augment_dim: int
+    label_dropout: float
+    init: Init
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(
+        self, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
+    ) -> Array:
+        t = _as_vector(noise_labels)
+        emb = positional(t, self.noise_features, end_point=False, cosine_first=True)
+        if self.augment_dim:
+            augment = nn.Dense(
+                self.noise_features, False, self.dtype, kernel_init=nn.initializers.zeros, name="map_augment"
+            )
+            if augment_labels is not None or self.is_initializing():
+                emb = emb + augment(_or_zeros(augment_labels, self.augment_dim, t))
+        emb = nn.silu(nn.Dense(self.features, dtype=self.dtype, kernel_init=self.init, name="map_layer0")(emb))
+        emb = nn.Dense(self.features, dtype=self.dtype, kernel_init=self.init, name="map_layer1")(emb)
+        if self.label_dim:
+            labels = _or_zeros(class_labels, self.label_dim, t)
+            if train and self.label_dropout:
+                labels = drop_labels(labels, _uniform(self, labels), self.label_dropout)
+            init = scaled(nn.initializers.variance_scaling(1.0, "fan_in", "normal"), self.label_dim**0.5)
+            emb = emb + nn.Dense(self.features, False, self.dtype, kernel_init=init, name="map_label")(labels)
+        return nn.silu(emb)
+
+
+def _as_vector(noise_labels: ArrayLike) -> Array:
+    """Noise labels as [B or 1], float32 or better."""
+    t = jnp.asarray(noise_labels).reshape(-1)
+    return t.astype(jnp.promote_types(t.dtype, jnp.float32))
+
+
+def _or_zeros(labels: Array | None, dim: int, t: Array) -> Array:
+    """Labels, or one row of zeros for all examples."""
+    return jnp.zeros((1, dim), t.dtype) if labels is None else labels
+
+
+def _uniform(module: nn.Module, labels: Array) -> Array:
+    """One number an example, for dropping labels."""
+    return jax.random.uniform(module.make_rng("dropout"), (labels.shape[0], 1))
 
 
 def drop_labels(labels: Array, uniform: Array, rate: float) -> Array:

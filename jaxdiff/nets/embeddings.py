@@ -7,20 +7,29 @@ import jax.numpy as jnp
 from jaxdiff.types import Array, Float
 
 
-def positional(t: Float[Array, " B"], channels: int, max_period: float = 10_000.0) -> Float[Array, "B C"]:
+def positional(
+    t: Float[Array, " B"],
+    channels: int,
+    max_period: float = 10_000.0,
+    end_point: bool = True,
+    cosine_first: bool = False,
+) -> Float[Array, "B C"]:
     """[sin(w_k t), cos(w_k t)] with w_k = max_period^(-k / (C/2 - 1)), k = 0 .. C/2 - 1.
 
     Args:
       t: labels [B], on the scale of a step count.
       channels: C, even, >= 4.
-    Reference: Vaswani et al. 2017, 3.5, with the end point included as in DDPM++ (Song et al. 2021).
+      end_point: whether the last frequency is 1 / max_period (DDPM++); ADM divides by C/2.
+      cosine_first: the order of the halves in ADM.
+    Reference: Vaswani et al. 2017, 3.5; Song et al. 2021 and Dhariwal & Nichol 2021 for the two conventions.
     Example:
       >>> positional(jnp.zeros(1), 4).tolist()
       [[0.0, 0.0, 1.0, 1.0]]
     """
-    k = jnp.arange(channels // 2, dtype=t.dtype) / (channels // 2 - 1)
+    k = jnp.arange(channels // 2, dtype=t.dtype) / (channels // 2 - end_point)
     angle = t[:, None] * (max_period**-k)[None]
-    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)
+    halves = [jnp.sin(angle), jnp.cos(angle)]
+    return jnp.concatenate(halves[::-1] if cosine_first else halves, axis=1)
 
 
 class Fourier(nn.Module):

@@ -16,22 +16,19 @@ Init = jax.nn.initializers.Initializer
 Resample = Literal["up", "down"] | None
 
 
-def xavier_uniform(scale: float = 1.0) -> Init:
-    """U(-b, b), b = scale * sqrt(6 / (fan_in + fan_out)); a scale of 0 is allowed.
+def scaled(init: Init, scale: float) -> Init:
+    """An initialisation times a number, which may be 0."""
+    return lambda key, shape, dtype=jnp.float32, **kwargs: scale * init(key, shape, dtype)
 
-    Reference: Glorot & Bengio 2010.
-    """
-    draw = jax.nn.initializers.glorot_uniform()
-    return lambda key, shape, dtype=jnp.float32, **kwargs: scale * draw(key, shape, dtype)
+
+def xavier_uniform(scale: float = 1.0) -> Init:
+    """U(-b, b), b = scale * sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+    return scaled(jax.nn.initializers.glorot_uniform(), scale)
 
 
 def kaiming_uniform(scale: float = 1.0) -> Init:
-    """U(-b, b), b = scale * sqrt(3 / fan_in).
-
-    Reference: He et al. 2015, as ADM's networks use it in Karras et al. 2022.
-    """
-    draw = jax.nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
-    return lambda key, shape, dtype=jnp.float32, **kwargs: scale * draw(key, shape, dtype)
+    """U(-b, b), b = scale * sqrt(3 / fan_in) (He et al. 2015)."""
+    return scaled(jax.nn.initializers.variance_scaling(1.0, "fan_in", "uniform"), scale)
 
 
 def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | None = None) -> Image:

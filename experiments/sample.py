@@ -1,0 +1,106 @@
+"""Draw images from any run: image i is a function of its seed (and class) only.
+
+    python -m experiments.sample --workdir runs/edm_digits --sampler heun --num-steps 18 --seeds 0-63
+
+writes samples.npz and samples.png to --out.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+
+from experiments import cli, draw, runs
+from experiments.picture import image_grid, save_png
+from jaxdiff import grids, samplers
+from jaxdiff.samplers import Sampler
+
+
+@dataclass(frozen=True)
+class Config:
+    """Draw images from a run with any sampler."""
+
+    workdir: Path
+    """Folder of the run, as `python -m experiments.NAME` leaves it."""
+    sampler: Literal["euler", "heun", "dpmpp_2m", "heun_churn"] = "heun"
+    """Sampler; heun is the paper's Alg. 1 and heun_churn its stochastic Alg. 2."""
+    num_steps: int = 18
+    """Steps on the Karras grid; heun evaluates the network 2 n - 1 times, the first-order samplers n times."""
+    seeds: str = "0-63"
+    """Seeds as a list of numbers and ranges, such as 0-63 or 1,5,10-12."""
+    label: int | None = None
+    """Class of every image; without it, image i has class i mod the number of classes."""
+    sigma_min: float = 0.002
+    """Lowest noise level above 0."""
+    sigma_max: float = 80.0
+    """Noise level at which sampling starts."""
+    rho: float = 7.0
+    """Exponent of the Karras grid."""
+    s_churn: float = 40.0
+    """heun_churn: total amount of added noise."""
+    s_min: float = 0.05
+    """heun_churn: lowest level at which noise is added."""
+    s_max: float = 50.0
+    """heun_churn: highest level at which noise is added."""
+    s_noise: float = 1.003
+    """heun_churn: factor on the added noise's standard deviation."""
+    batch_size: int = 256
+    """Images drawn at once."""
+    out: Path | None = None
+    """Folder for samples.npz and samples.png; by default WORKDIR/SAMPLER-NUM_STEPS."""
+
+
+def parse_seeds(text: str) -> np.ndarray:
+    """Seeds of a list of numbers and ranges.
+
+    Raises: ValueError when the text is not such a list, or a seed does not fit 32 bits.
+    Example:
+      >>> parse_seeds("3,5-7").tolist()
+      [3, 5, 6, 7]
+    """
+    try:
+        ends = [[int(end) for end in part.split("-")] for part in text.split(",")]
+        ranges = [range(end[0], end[-1] + 1) for end in ends if len(end) <= 2]
+    except ValueError:
+        ranges = []
+    if not ranges or len(ranges) != text.count(",") + 1 or not all(ranges) or max(r[-1] for r in ranges) >= 2**32:
+        raise ValueError(f"seeds must be numbers and ranges such as 0-63 or 1,5,10-12, below 2^32, got {text!r}")
+    return np.concatenate([np.arange(r.start, r.stop) for r in ranges])
+
+
+def choose(config: Config) -> Sampler:
+    """The sampler that the flags name."""
+    if config.sampler == "heun_churn":
+        return samplers.churn(samplers.heun(), config.s_churn, config.s_min, config.s_max, config.s_noise)
+    return {"euler": samplers.euler, "heun": samplers.heun, "dpmpp_2m": samplers.dpmpp_2m}[config.sampler]()
+
+
+def main(config: Config) -> None:
+    """Load, draw, write."""
+    with cli.bad_input():
+        seeds = parse_seeds(config.seeds)
+        sigmas = grids.karras(config.num_steps, config.sigma_min, config.sigma_max, config.rho)
+        sampler = choose(config)
+        if config.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {config.batch_size}")
+        run_config, system = runs.of_run(config.workdir)
+        if config.label is not None and not 0 <= config.label < system.num_classes:
+            raise ValueError(f"label must be 0 to {system.num_classes - 1}, got {config.label}")
+        params, step = runs.averaged_params(run_config, system)
+        out = config.out or config.workdir / f"{config.sampler}-{config.num_steps}"
+        out.mkdir(parents=True, exist_ok=True)
+    labels = draw.balanced_labels(seeds, system.num_classes)
+    if config.label is not None:
+        labels = np.full_like(seeds, config.label)
+    draw.write(out / "samples.npz", system, params, draw.Request(sampler, sigmas, seeds, labels, config.batch_size))
+    images = draw.first_images(out / "samples.npz", 256)
+    save_png(out / "samples.png", image_grid(images, columns=int(np.ceil(len(images) ** 0.5)), scale=4))
+    print(
+        f"{len(seeds)} images from step {step} on {jax.device_count()} device(s) in {out}/samples.npz and samples.png"
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main, Config, prog="experiments.sample")

@@ -1,0 +1,69 @@
+"""Published state dicts of EDM's networks as params of jaxdiff's: the same names, other axes."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from jaxdiff.types import Params
+
+
+def to_params(state_dict: Mapping[str, np.ndarray], like: Params, prefix: str = "") -> Params:
+    """Parameters of a `SongUNet` or `DhariwalUNet` from a published state dict.
+
+    Names map as "enc.8x8_block0.conv0.weight" -> params["enc_8x8_block0"]["conv0"]["kernel"]; convolutions turn from
+    OIHW to HWIO, matrices from [out, in] to [in, out]. Buffers named resample_filter are configuration, not parameters.
+
+    Args:
+      state_dict: name -> array.
+      like: what `net.init` returns, or its `jax.eval_shape`.
+      prefix: of the names that belong to the network, such as "model." in a preconditioner's state dict.
+    Returns: params in the structure of `like`, in the type of the state dict.
+    Raises: ValueError naming what is missing, unknown or of another shape (with both shapes).
+    Example:
+      >>> to_params({"a.weight": np.ones((3, 2))}, {"params": {"a": {"kernel": np.ones((2, 3))}}})["params"]["a"]["kernel"].shape
+      (2, 3)
+    """
+    wanted = {published_name(path): (path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    given = {
+        name.removeprefix(prefix): np.asarray(value)
+        for name, value in state_dict.items()
+        if name.startswith(prefix) and not name.endswith("resample_filter")
+    }
+    if missing := sorted(set(wanted) - set(given)):
+        raise ValueError(f"the state dict lacks {', '.join(missing[:5])}" + (" ..." if len(missing) > 5 else ""))
+    if unknown := sorted(set(given) - set(wanted)):
+        raise ValueError(f"the network has no {', '.join(unknown[:5])}" + (" ..." if len(unknown) > 5 else ""))
+    converted = {}
+    for name, (_, leaf) in wanted.items():
+        value = from_torch(given[name])
+        if value.shape != leaf.shape:
+            raise ValueError(
+                f"{name} has shape {list(value.shape)} in the checkpoint, {list(leaf.shape)} in the network"
+            )
+        converted[name] = value
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: converted[published_name(path)], like)
+
+
+def published_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
+    """The state dict's name of a parameter.
+
+    Example:
+      >>> published_name(jax.tree_util.tree_leaves_with_path({"params": {"dec_4x4_in0": {"norm0": {"scale": 1}}}})[0][0])
+      'dec.4x4_in0.norm0.weight'
+    """
+    _, *modules, leaf = (str(entry.key) for entry in path)
+    modules = [module for module in modules if module != "map"]
+    if modules[0].startswith(("enc_", "dec_")):
+        modules[0] = modules[0].replace("_", ".", 1)
+    return ".".join([*modules, {"kernel": "weight", "scale": "weight"}.get(leaf, leaf)])
+
+
+def from_torch(value: np.ndarray) -> np.ndarray:
+    """OIHW to HWIO and [out, in] to [in, out]; vectors stay.
+
+    Example:
+      >>> from_torch(np.zeros((5, 4, 3, 2))).shape
+      (3, 2, 4, 5)
+    """
+    return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T

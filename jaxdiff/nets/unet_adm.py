@@ -1,0 +1,98 @@
+"""The U-Net of Dhariwal & Nichol 2021 (ADM) as EDM trains it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxdiff.nets.conditioning import AdmConditioning, check_inputs, check_levels
+from jaxdiff.nets.layers import Conv, Image, group_norm, kaiming_uniform
+from jaxdiff.nets.unet_block import UNetBlock
+from jaxdiff.types import Array
+
+
+class DhariwalUNet(nn.Module):
+    """F(x, noise_labels) with adaptive group norm, attention of 64 channels a head, and resampling residual blocks.
+
+    Attributes:
+      img_resolution: height and width of the images, divisible by 2^(levels - 1).
+      in_channels, out_channels: of the images.
+      label_dim: number of classes, 0 for none. Labels are one-hot floats.
+      augment_dim: number of augmentation labels, 0 for none.
+      model_channels: width; channel_mult multiplies it at each resolution, channel_mult_emb for the embedding.
+      num_blocks: residual blocks a resolution.
+      attn_resolutions: resolutions with self-attention; the middle always has one. Below 64 channels there is none.
+      dropout: probability that an activation is dropped; label_dropout: that a label is.
+      dtype: type of computation; parameters and output are float32.
+
+    Call: as `SongUNet`.
+    Raises: ValueError for shapes that do not fit these attributes, before anything is compiled.
+    Reference: Dhariwal & Nichol 2021, section 3; Karras et al. 2022, Appendix F.1 and Table 7, whose zero-initialised
+      layers and Kaiming-uniform initialisation are used.
+    """
+
+    img_resolution: int
+    in_channels: int
+    out_channels: int
+    label_dim: int = 0
+    augment_dim: int = 0
+    model_channels: int = 192
+    channel_mult: Sequence[int] = (1, 2, 3, 4)
+    channel_mult_emb: int = 4
+    num_blocks: int = 3
+    attn_resolutions: Sequence[int] = (32, 16, 8)
+    dropout: float = 0.1
+    label_dropout: float = 0.0
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Image,
+        noise_labels: Array,
+        class_labels: Array | None = None,
+        augment_labels: Array | None = None,
+        train: bool = False,
+    ) -> Image:
+        check_levels(self.img_resolution, self.channel_mult)
+        check_inputs(self, x, class_labels, augment_labels)
+        out_type = jnp.promote_types(x.dtype, jnp.float32)
+        x = x if self.dtype is None else x.astype(self.dtype)
+        init = kaiming_uniform(3**-0.5)
+        emb = AdmConditioning(
+            self.model_channels, self.model_channels * self.channel_mult_emb, self.label_dim, self.augment_dim,
+            self.label_dropout, init, dtype=self.dtype, name="map",
+        )(noise_labels, class_labels, augment_labels, train)  # fmt: skip
+
+        def block(x: Image, features: int, name: str, attend: bool = False, **kwargs: Any) -> Image:
+            return UNetBlock(
+                features, num_heads=features // 64 if attend else 0, dropout=self.dropout, init=init,
+                init_zero=kaiming_uniform(0.0), dtype=self.dtype, name=name, **kwargs,
+            )(x, emb, train)  # fmt: skip
+
+        skips = []
+        for level, mult in enumerate(self.channel_mult):
+            res, features = self.img_resolution >> level, self.model_channels * mult
+            if level == 0:
+                x = Conv(features, 3, kernel_init=init, dtype=self.dtype, name=f"enc_{res}x{res}_conv")(x)
+            else:
+                x = block(x, x.shape[-1], f"enc_{res}x{res}_down", direction="down")
+            skips.append(x)
+            for index in range(self.num_blocks):
+                x = block(x, features, f"enc_{res}x{res}_block{index}", res in self.attn_resolutions)
+                skips.append(x)
+
+        for level, mult in reversed(list(enumerate(self.channel_mult))):
+            res, features = self.img_resolution >> level, self.model_channels * mult
+            if level == len(self.channel_mult) - 1:
+                x = block(x, features, f"dec_{res}x{res}_in0", attend=True)
+                x = block(x, features, f"dec_{res}x{res}_in1")
+            else:
+                x = block(x, x.shape[-1], f"dec_{res}x{res}_up", direction="up")
+            for index in range(self.num_blocks + 1):
+                x = jnp.concatenate([x, skips.pop()], axis=-1)
+                x = block(x, features, f"dec_{res}x{res}_block{index}", res in self.attn_resolutions)
+        x = nn.silu(group_norm(x.shape[-1], 1e-5, self.dtype, "out_norm")(x))
+        x = Conv(self.out_channels, 3, kernel_init=kaiming_uniform(0.0), dtype=self.dtype, name="out_conv")(x)
+        return x.astype(out_type)
