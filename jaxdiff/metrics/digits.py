@@ -2,9 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.svm import SVC
 
-from jaxdiff.metrics import frechet, memorisation, prdc
+from jaxdiff.metrics import classifier, frechet, memorisation, prdc
 
 
 def report(
@@ -18,38 +17,38 @@ def report(
     frechet_pixels: Frechet distance on the 64 pixel values. Not an FID: no network is involved.
     svm_accuracy: share of samples that a classifier of real training digits gives the label they were drawn for.
     precision, recall, density, coverage: `prdc`, k = 3, on pixels.
-    nearest_train_distance, share_near_copies: `memorisation`.
+    nearest_train_distance, share_near_copies: median distance to the nearest training digit, and the share of
+      samples as near as the nearest 1 % of held-out digits: `memorisation`.
 
     Args:
       samples: [N, 8, 8, 1] on the pixel scale 0 .. 16 (`data.digits.to_pixels`), as all images here.
       labels: [N] classes asked for, or None for an unconditional system, which then has no svm_accuracy.
-      train, heldout: (images, labels) of the real halves.
-    Returns: a flat dict of numbers. Sizes bias the Frechet distance: compare equal ones.
-    Raises: ValueError when samples do not have the shape of digits.
+      train, heldout: (images, labels) of the real halves, 898 and 899 digits.
+    Returns: a flat dict of numbers. A finite set has a Frechet distance above that of its distribution, the more so
+      the smaller it is: 1,000 samples have slightly less of that than the 899 held-out digits; far fewer have more.
+    Raises: ValueError when images are not digits on the scale 0 .. 16, or labels do not match them.
     """
-    if samples.shape[1:] != train[0].shape[1:]:
-        raise ValueError(f"samples must be [N, {', '.join(map(str, train[0].shape[1:]))}], got {list(samples.shape)}")
-    classifier = svm(*train)
+    sets = {"samples": samples, "train": train[0], "heldout": heldout[0]}
+    for name, images in sets.items():
+        _check(name, images, sets["train"].shape[1:])
+    judge = classifier.fit(*train)
     reference = frechet.stats(train[0])
     found: dict[str, float] = {}
     for prefix, images, classes in (("", samples, labels), ("heldout_", *heldout)):
         found[f"{prefix}frechet_pixels"] = frechet.between(frechet.stats(images), reference)
         if classes is not None:
-            found[f"{prefix}svm_accuracy"] = accuracy(classifier, images, classes)
+            found[f"{prefix}svm_accuracy"] = classifier.accuracy(judge, images, classes)
         for name, value in prdc.prdc(train[0], images)._asdict().items():
             found[f"{prefix}{name}"] = value
-    near = memorisation.memorisation(samples, train[0], heldout[0])
-    found["nearest_train_distance"] = near.median_distance
-    found["heldout_nearest_train_distance"] = near.heldout_median_distance
-    found["share_near_copies"] = near.share_near_copies
+        near = memorisation.memorisation(images, train[0], heldout[0])
+        found[f"{prefix}nearest_train_distance"] = near.median_distance
+        found[f"{prefix}share_near_copies"] = near.share_near_copies
     return found
 
 
-def svm(images: NDArray, labels: NDArray) -> SVC:
-    """An RBF support vector classifier of pixels 0 .. 16, gamma = 0.001 as in scikit-learn's digits example."""
-    return SVC(gamma=0.001).fit(images.reshape(len(images), -1), labels)
-
-
-def accuracy(classifier: SVC, images: NDArray, labels: NDArray) -> float:
-    """Share of images that the classifier gives the label they have."""
-    return float(np.mean(classifier.predict(images.reshape(len(images), -1)) == labels))
+def _check(name: str, images: NDArray, shape: tuple[int, ...]) -> None:
+    """Images of one shape on the pixel scale; uint8 up to 255 or floats in [-1, 1] would pass as bad digits."""
+    if images.shape[1:] != shape or len(images) < 4:
+        raise ValueError(f"{name} must be [N >= 4, {', '.join(map(str, shape))}], got {list(images.shape)}")
+    if not np.all((images >= 0) & (images <= 16)):
+        raise ValueError(f"{name} must be on the pixel scale 0 .. 16, got {images.min():.4g} .. {images.max():.4g}")

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxdiff.metrics.features import rows
+
 Matrix = NDArray[np.float64]
 
 
@@ -32,25 +34,23 @@ def stats(features: ArrayLike) -> FeatureStats:
       >>> s.mean.tolist(), s.cov.tolist()
       ([1.0, 1.0], [[2.0, 0.0], [0.0, 0.0]])
     """
-    features = np.asarray(features, np.float64)
-    features = features.reshape(len(features), -1)
-    if not features.size:
-        raise ValueError(f"features must not be empty, got shape {list(features.shape)}")
-    if not np.all(np.isfinite(features)):
-        raise ValueError("features must be finite")
+    features = rows("features", features)
     mean = features.mean(axis=0)
     centred = features - mean
     return FeatureStats(len(features), mean, centred.T @ centred)
 
 
 def merge(a: FeatureStats, b: FeatureStats) -> FeatureStats:
-    """Statistics of both sets together, so that features can be streamed.
+    """Statistics of both sets together: a stream is `functools.reduce(merge, map(stats, batches))`.
 
+    Raises: ValueError when the features have different lengths.
     Reference: Chan, Golub & LeVeque 1979, which does not cancel as sums of squares do.
     Example:
       >>> merge(stats([[0.0], [1.0]]), stats([[5.0]])).mean.tolist()
       [2.0]
     """
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(f"features must have one length, got {a.mean.size} and {b.mean.size}")
     count, delta = a.count + b.count, b.mean - a.mean
     scatter = a.scatter + b.scatter + np.outer(delta, delta) * (a.count * b.count / count)
     return FeatureStats(count, a.mean + delta * (b.count / count), scatter)
@@ -66,7 +66,7 @@ def frechet_distance(mean_1: ArrayLike, cov_1: ArrayLike, mean_2: ArrayLike, cov
       mean_1, mean_2: [d].
       cov_1, cov_2: [d, d], symmetric positive semidefinite.
     Returns: the squared distance, >= 0 up to rounding.
-    Raises: ValueError when shapes do not match or a value is not finite.
+    Raises: ValueError when shapes do not match, a value is not finite, or a covariance cannot be one.
     Reference: Dowson & Landau 1982; Heusel et al. 2017 for its use.
     Example:
       >>> frechet_distance([0.0], [[1.0]], [3.0], [[4.0]])
@@ -79,7 +79,7 @@ def frechet_distance(mean_1: ArrayLike, cov_1: ArrayLike, mean_2: ArrayLike, cov
         )
     if not all(np.all(np.isfinite(a)) for a in (m1, s1, m2, s2)):
         raise ValueError("means and covariances must be finite")
-    overlap = np.linalg.svd(_root(s1) @ _root(s2), compute_uv=False).sum()
+    overlap = np.linalg.svd(_root("cov_1", s1) @ _root("cov_2", s2), compute_uv=False).sum()
     return float(np.sum((m1 - m2) ** 2) + np.trace(s1) + np.trace(s2) - 2 * overlap)
 
 
@@ -93,7 +93,13 @@ def between(a: FeatureStats, b: FeatureStats) -> float:
     return frechet_distance(a.mean, a.cov, b.mean, b.cov)
 
 
-def _root(cov: Matrix) -> Matrix:
-    """F with F F^T = cov; eigenvalues below zero by rounding count as zero."""
+def _root(name: str, cov: Matrix) -> Matrix:
+    """The symmetric square root of a covariance."""
     values, vectors = np.linalg.eigh((cov + cov.T) / 2)
-    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    size = np.abs(cov).max(initial=0)
+    # 1e-4: room for covariances that were accumulated in float32.
+    if np.abs(cov - cov.T).max(initial=0) > 1e-4 * size or values.min(initial=0) < -1e-4 * size:
+        raise ValueError(f"{name} must be symmetric positive semidefinite, smallest eigenvalue {values.min():.3g}")
+    # Rounding turns an eigenvalue 0 into 1e-16, the root of which is no longer small: as numpy's matrix_rank has it.
+    rounding = values.max(initial=0) * values.size * np.finfo(np.float64).eps
+    return (vectors * np.sqrt(np.where(values > rounding, values, 0))) @ vectors.T

@@ -1,0 +1,68 @@
+"""The four coefficients, sigma ranges, rounding and denoised images of the EDM reference's preconditioners."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import grids, schedules
+from jaxdiff.precond import denoiser
+from tests.parity import reference
+from tests.parity.edm_networks import close, labels_of, nchw, nhwc, params_of, preconditioned
+
+READS = ("edm/precond_*.npz",)
+files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
+COEFFICIENTS = ("c_skip", "c_out", "c_in", "c_noise")
+
+
+@files
+def test_denoised_images(path, x64):
+    arrays = reference.load(path)
+    config = reference.config(arrays)
+    net, row, apply_fn = preconditioned(config["cls"], config["kwargs"])
+    params = params_of(net, arrays, prefix="model.")
+    x, sigma, labels = nhwc(arrays["in/x"]), jnp.asarray(arrays["in/sigma"].astype(np.float64)), labels_of(arrays)
+    # 1e-8 where the VP schedule's recorded times lose digits (tests/reference/edm/README.md).
+    rtol = 1e-8 if config["cls"] == "VPPrecond" else 1e-9
+
+    @jax.jit
+    def denoise(x, sigma, labels):
+        return denoiser(apply_fn, params, row, **labels)(x, sigma)
+
+    close(nchw(denoise(x, sigma, labels)), arrays["out/D"], rtol)
+    without = lambda name: {key: value for key, value in labels.items() if key != name}  # noqa: E731
+    scalar = jnp.asarray(arrays["in/scalar_sigma"].astype(np.float64))
+    close(nchw(denoise(x, scalar, labels)), arrays["out/D_scalar_sigma"], rtol)
+    if "out/D_no_labels" in arrays:
+        close(nchw(denoise(x, sigma, without("class_labels"))), arrays["out/D_no_labels"], rtol)
+    if "out/D_no_augment" in arrays:
+        close(nchw(denoise(x, sigma, without("augment_labels"))), arrays["out/D_no_augment"], rtol)
+    for name in COEFFICIENTS:
+        close(np.broadcast_to(getattr(row, name)(sigma), sigma.shape), arrays[f"out/{name}"], rtol)
+
+
+@files
+def test_tables_and_ranges(path, x64):
+    arrays = reference.load(path)
+    config = reference.config(arrays)
+    _, row, _ = preconditioned(config["cls"], config["kwargs"])
+    sigma = jnp.asarray(arrays["table/sigma"].astype(np.float64))
+    # The recorded inverse of the VP schedule cancels at small sigma: 1e-8 of its own largest value.
+    for name in COEFFICIENTS:
+        close(np.broadcast_to(getattr(row, name)(sigma), sigma.shape), arrays[f"table/{name}"])
+    np.testing.assert_allclose(row.round_sigma(sigma), arrays["table/round_sigma"], rtol=1e-9)
+    np.testing.assert_allclose(row.sigma_min, arrays["out/sigma_min"], rtol=1e-8)
+    np.testing.assert_allclose(row.sigma_max, arrays["out/sigma_max_nonfinite_ok"], rtol=1e-9)
+    kwargs = config["kwargs"]
+    if "table/sigma_of_t" in arrays:
+        schedule = schedules.vp(kwargs.get("beta_d", 19.9), kwargs.get("beta_min", 0.1))
+        t = jnp.asarray(arrays["table/t"].astype(np.float64))
+        np.testing.assert_allclose(schedule.sigma(t), arrays["table/sigma_of_t"], rtol=1e-8)
+        np.testing.assert_allclose(schedule.sigma_inv(sigma), arrays["table/sigma_inv"], rtol=1e-8)
+    if "out/u" in arrays:
+        u = grids.iddpm_levels(kwargs.get("M", 1000), kwargs.get("C_1", 0.001), kwargs.get("C_2", 0.008))
+        np.testing.assert_allclose(u, arrays["out/u"], rtol=1e-9)
+        probe = jnp.asarray(arrays["table/probe_sigma"].astype(np.float64))
+        np.testing.assert_allclose(row.round_sigma(probe), arrays["table/probe_round"], rtol=1e-9)
+        index = kwargs.get("M", 1000) - 1 - np.asarray(row.c_noise(probe))
+        np.testing.assert_array_equal(index, arrays["table/probe_index"])
