@@ -22,7 +22,7 @@ from jaxdiff.train import ema, sharding
 from jaxdiff.train.loop import Budget, fit
 from jaxdiff.train.state import TrainState, create
 from jaxdiff.train.step import train_step
-from jaxdiff.types import Params
+from jaxdiff.types import Array, Params
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,7 @@ def check(config: Training) -> Budget:
         raise ValueError(
             f"need num_samples >= 4 and learning_rate > 0, got {config.num_samples}, {config.learning_rate}"
         )
+    average(config)
     dispatch = config.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 25)
     return Budget(config.steps, dispatch, config.log_every, config.checkpoint_every, config.keep_last)
 
@@ -127,6 +128,11 @@ def optimizer(config: Training) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam) if config.clip_norm else adam
 
 
+def average(config: Training) -> Callable[[Array], Array]:
+    """Decay of the parameters' average as a function of the step."""
+    return ema.decay(config.batch_size, config.ema_halflife, config.ema_rampup)
+
+
 def train(config: Training, system: System, budget: Budget) -> TrainState:
     """From the newest checkpoint, or from the start, to the last step."""
     data = digits.load("train")
@@ -134,7 +140,7 @@ def train(config: Training, system: System, budget: Budget) -> TrainState:
     key_init, key_train = jax.random.split(jax.random.key(config.seed))
     adam = optimizer(config)
     state = create(jax.jit(system.init)(key_init), adam)
-    step = train_step(system.loss, adam, ema.decay(config.batch_size, config.ema_halflife, config.ema_rampup))
+    step = train_step(system.loss, adam, average(config))
     batches = pipeline.batches(source, config.batch_size, config.seed)
     return fit(step, state, batches, key_train, budget, config.workdir, workdir.to_json(config))
 

@@ -115,11 +115,17 @@ def drop_labels(labels: Array, uniform: Array, rate: float) -> Array:
     return labels * (uniform >= rate).astype(labels.dtype)
 
 
-def check_levels(img_resolution: int, channel_mult: Sequence[int]) -> None:
-    """Raise ValueError unless every resolution is whole."""
+def check_levels(img_resolution: int, model_channels: int, channel_mult: Sequence[int]) -> None:
+    """Raise ValueError unless every resolution is whole and every width splits into groups of norm."""
     factor = 2 ** (len(channel_mult) - 1)
     if img_resolution < factor or img_resolution % factor:
         raise ValueError(f"img_resolution={img_resolution} must be divisible by {factor}, as it is halved that far")
+    for mult in channel_mult:
+        width = model_channels * mult
+        if width < 4 or width % min(32, width // 4):
+            raise ValueError(
+                f"model_channels={model_channels} times {mult} must be at least 4 and divide into min(32, C // 4) groups"
+            )
 
 
 def check_inputs(net: Any, x: Array, class_labels: ArrayLike | None, augment_labels: ArrayLike | None) -> None:

@@ -55,7 +55,7 @@ class DhariwalUNet(nn.Module):
         augment_labels: Array | None = None,
         train: bool = False,
     ) -> Image:
-        check_levels(self.img_resolution, self.channel_mult)
+        check_levels(self.img_resolution, self.model_channels, self.channel_mult)
         check_inputs(self, x, class_labels, augment_labels)
         out_type = jnp.promote_types(x.dtype, jnp.float32)
         x = x if self.dtype is None else x.astype(self.dtype)

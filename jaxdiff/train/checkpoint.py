@@ -48,6 +48,7 @@ def checksums(tree: PyTree) -> Array:
     """
 
     def one(leaf: Array) -> Array:
+        leaf = leaf.astype(jnp.uint8) if leaf.dtype == bool else leaf
         bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * min(leaf.dtype.itemsize, 4)}"))
         words = bits.reshape(-1).astype(jnp.uint32)
         return jnp.sum(words * (2 * jnp.arange(words.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)

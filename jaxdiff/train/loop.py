@@ -106,35 +106,42 @@ def fit(
                 report(f"{error}; training goes on")
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
-    with _signals() as stop, _progress(budget.num_steps, done) as bar:
-        while done < budget.num_steps and not stop.is_set():
-            count = min(budget.steps_per_dispatch - done % budget.steps_per_dispatch, budget.num_steps - done)
-            stacked = jax.tree.map(lambda *a: np.stack(a), *[next(batches) for _ in range(count)])
-            state, values = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
-            before, done = done, done + count
-            pending.append((before, values))
-            due = lambda every, before=before, done=done: done // every > before // every or done == budget.num_steps  # noqa: E731
-            if due(budget.log_every) or due(budget.checkpoint_every) or stop.is_set():
-                size = jax.tree.leaves(stacked)[0].shape[1]
-                line = _fetch(pending, checkpoints)
-                pending = []
-                line["images_per_second"] = round(metrics.rate(done) * size, 1)
-                metrics.write(line)
-                bar.update(done - bar.n)
-                bar.set_postfix(loss=f"{line['loss']:.4f}", images_per_s=line["images_per_second"])
-                if bar.disable and due(max(budget.num_steps // 10, 1)):
-                    report(
-                        f"step {done}/{budget.num_steps}: loss {line['loss']:.4f}, {line['images_per_second']} images/s"
-                    )
-            if due(budget.checkpoint_every) or stop.is_set():
-                save(done, state)
-    if stop.is_set() and done < budget.num_steps:
-        report(f"stopped at step {done} of {budget.num_steps} and saved; the same command goes on from here")
     try:
-        checkpoints.close()
-    except OSError as error:
-        report(str(error))
+        with _signals() as stop, _progress(budget.num_steps, done) as bar:
+            while done < budget.num_steps and not stop.is_set():
+                count = min(budget.steps_per_dispatch - done % budget.steps_per_dispatch, budget.num_steps - done)
+                stacked = jax.tree.map(lambda *a: np.stack(a), *[next(batches) for _ in range(count)])
+                state, values = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
+                before, done = done, done + count
+                pending.append((before, values))
+                ending = stop.is_set() or done == budget.num_steps
+                saving = ending or done // budget.checkpoint_every > before // budget.checkpoint_every
+                if saving or done // budget.log_every > before // budget.log_every:
+                    line = _fetch(pending, checkpoints)
+                    pending = []
+                    line["images_per_second"] = round(metrics.rate(done) * jax.tree.leaves(stacked)[0].shape[1], 1)
+                    metrics.write(line)
+                    _show(bar, line, budget, report)
+                if saving:
+                    save(done, state)
+        if done < budget.num_steps:
+            report(f"stopped at step {done} of {budget.num_steps} and saved; the same command goes on from here")
+    finally:
+        try:
+            checkpoints.close()
+        except OSError as error:
+            report(str(error))
     return state
+
+
+def _show(bar: tqdm, line: dict[str, Any], budget: Budget, report: Callable[[str], None]) -> None:
+    """The bar on a terminal; elsewhere about ten lines in all."""
+    before, done = bar.n, line["step"]
+    bar.n = done
+    bar.set_postfix(loss=f"{line['loss']:.4f}", images_per_s=line["images_per_second"])
+    tenth = max(budget.num_steps // 10, 1)
+    if bar.disable and done // tenth > before // tenth:
+        report(f"step {done}/{budget.num_steps}: loss {line['loss']:.4f}, {line['images_per_second']} images/s")
 
 
 def _fetch(pending: list[tuple[int, dict[str, jax.Array]]], checkpoints: Checkpoints) -> dict[str, Any]:
