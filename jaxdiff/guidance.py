@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from jaxdiff.types import Batch, Denoiser, Float
+from jaxdiff.types import Array, Batch, Denoiser
 
 
 def guide(cond: Denoiser, uncond: Denoiser, w: float) -> Denoiser:
@@ -19,7 +19,7 @@ def guide(cond: Denoiser, uncond: Denoiser, w: float) -> Denoiser:
       [[2.0, 2.0]]
     """
 
-    def denoise(x: Batch, sigma: Float) -> Batch:
+    def denoise(x: Batch, sigma: Array) -> Batch:
         x0_uncond = uncond(x, sigma)
         return x0_uncond + w * (cond(x, sigma) - x0_uncond)
 

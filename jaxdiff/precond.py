@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff import grids, schedules
-from jaxdiff.types import Array, Batch, Denoiser, Float, Params, expand, state_type
+from jaxdiff.types import Array, Batch, Denoiser, Params, expand, state_type
 
-Coefficient = Callable[[Float], Float]
+Coefficient = Callable[[Array], Array]
 
 
 class Preconditioning(NamedTuple):
@@ -114,7 +114,7 @@ def iddpm(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Pre
     """
     levels = grids.iddpm_levels(num_levels, c_1, c_2)
 
-    def nearest(sigma: Float) -> Array:
+    def nearest(sigma: Array) -> Array:
         # Levels decrease, so that the index of the nearest is the number of midpoints above sigma.
         midpoints = jnp.asarray((levels[1:] + levels[:-1]) / 2, jnp.asarray(sigma).dtype)
         return num_levels - jnp.searchsorted(midpoints[::-1], sigma, side="right")
@@ -146,7 +146,7 @@ def leading_channels(apply_fn: Callable[..., Array]) -> Callable[..., Array]:
     return lambda params, x, c_noise, **cond: apply_fn(params, x, c_noise, **cond)[..., : x.shape[-1]]
 
 
-def denoiser(apply_fn: Callable[..., Array], params: Params, precond: Preconditioning, **cond: Any) -> Denoiser:
+def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Preconditioning, **cond: Any) -> Denoiser:
     """D(x, sigma) from a network; what it is conditioned on is closed over.
 
     Args:
@@ -162,7 +162,7 @@ def denoiser(apply_fn: Callable[..., Array], params: Params, precond: Preconditi
       [[0.5, 0.5]]
     """
 
-    def denoise(x: Batch, sigma: Float) -> Batch:
+    def denoise(x: Batch, sigma: Array) -> Batch:
         x = x.astype(state_type(x))
         sigma = jnp.asarray(sigma, x.dtype)
         c_skip, c_out, c_in = (expand(c(sigma), x) for c in (precond.c_skip, precond.c_out, precond.c_in))

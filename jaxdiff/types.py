@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float
 
 __all__ = [
     "Array",
@@ -33,6 +33,9 @@ Batch = Float[Array, "B ..."]
 
 Denoiser = Callable[[Batch, Float[Array, "*B"]], Batch]
 """D(x, sigma): the posterior mean E[x0 | x0 + sigma n = x]; sigma is [] or [B]."""
+
+PyTree = Any
+"""Nested containers of arrays."""
 
 Noise = PyTree
 """What a sampler draws for one step; the empty tuple where it is deterministic."""

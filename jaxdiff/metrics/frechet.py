@@ -11,18 +11,18 @@ Matrix = NDArray[np.float64]
 
 
 class FeatureStats(NamedTuple):
-    """Running count, mean [d] and centred scatter [d, d] = sum (f - mean)(f - mean)^T of features."""
+    """Running number, mean [d] and centred scatter [d, d] = sum (f - mean)(f - mean)^T of features."""
 
-    count: int
+    num: int
     mean: Matrix
     scatter: Matrix
 
     @property
     def cov(self) -> Matrix:
         """Unbiased covariance [d, d]; needs two features or more."""
-        if self.count < 2:
-            raise ValueError(f"a covariance needs at least 2 features, got {self.count}")
-        return self.scatter / (self.count - 1)
+        if self.num < 2:
+            raise ValueError(f"a covariance needs at least 2 features, got {self.num}")
+        return self.scatter / (self.num - 1)
 
 
 def stats(features: ArrayLike) -> FeatureStats:
@@ -51,9 +51,9 @@ def merge(a: FeatureStats, b: FeatureStats) -> FeatureStats:
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features must have one length, got {a.mean.size} and {b.mean.size}")
-    count, delta = a.count + b.count, b.mean - a.mean
-    scatter = a.scatter + b.scatter + np.outer(delta, delta) * (a.count * b.count / count)
-    return FeatureStats(count, a.mean + delta * (b.count / count), scatter)
+    num, delta = a.num + b.num, b.mean - a.mean
+    scatter = a.scatter + b.scatter + np.outer(delta, delta) * (a.num * b.num / num)
+    return FeatureStats(num, a.mean + delta * (b.num / num), scatter)
 
 
 def frechet_distance(mean_1: ArrayLike, cov_1: ArrayLike, mean_2: ArrayLike, cov_2: ArrayLike) -> float:
@@ -87,7 +87,7 @@ def between(a: FeatureStats, b: FeatureStats) -> float:
     """`frechet_distance` of two sets of features.
 
     Example:
-      >>> between(stats([[0.0], [2.0]]), stats([[1.0], [3.0]]))
+      >>> between(stats([[0.0], [1.0], [2.0]]), stats([[1.0], [2.0], [3.0]]))
       1.0
     """
     return frechet_distance(a.mean, a.cov, b.mean, b.cov)

@@ -27,8 +27,8 @@ def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
 
     Args:
       real, fake: features [N, d] and [M, d]; images are flattened.
-      k: neighbours, 1 <= k < min(N, M). 3 is what Kynkaanniemi et al. use for images (section 3), 5 what
-        Naeem et al. use; all four numbers grow with k.
+      k: neighbours, 1 <= k < min(N, M). 3 is what Kynkaanniemi et al. use for images, 5 what
+        Naeem et al. use; precision, recall and coverage grow with k.
     Returns: the four numbers; distances are made in chunks, so that memory stays linear in N and M.
     Raises: ValueError when k or the shapes do not fit, or a feature is not finite.
     Reference: Kynkaanniemi et al. 2019 (arXiv 1904.06991), Eq. 1 and 2; Naeem et al. 2020 (arXiv 2002.09797), Eq. 3, 4.
@@ -61,4 +61,6 @@ def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
 
 def _radius(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Distance of each point to its k-th nearest neighbour; its distance 0 to itself is not counted."""
-    return np.concatenate([np.partition(chunk, k, axis=1)[:, k] for chunk in pairwise_distances_chunked(points)])
+    radius = np.concatenate([np.partition(chunk, k, axis=1)[:, k] for chunk in pairwise_distances_chunked(points)])
+    # That neighbour, and a copy of it, lies on the ball's rim, and must not fall out by another product's rounding.
+    return radius * (1 + 1e-9)

@@ -26,7 +26,7 @@ class Conditioning(nn.Module):
     augment_dim: int
     label_dropout: float
     embedding_type: Literal["positional", "fourier"]
-    init: Init
+    kernel_init: Init
     dtype: Any = None
 
     @nn.compact
@@ -34,7 +34,7 @@ class Conditioning(nn.Module):
         self, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
     ) -> Array:
         linear = lambda features, name, bias=True: nn.Dense(  # noqa: E731
-            features, bias, dtype=self.dtype, kernel_init=self.init, name=name
+            features, bias, dtype=self.dtype, kernel_init=self.kernel_init, name=name
         )
         t = _as_vector(noise_labels)
         if self.embedding_type == "fourier":
@@ -65,7 +65,7 @@ class AdmConditioning(nn.Module):
     label_dim: int
     augment_dim: int
     label_dropout: float
-    init: Init
+    kernel_init: Init
     dtype: Any = None
 
     @nn.compact
@@ -80,8 +80,8 @@ class AdmConditioning(nn.Module):
             )
             if augment_labels is not None or self.is_initializing():
                 emb = emb + augment(_or_zeros(augment_labels, self.augment_dim, t))
-        emb = nn.silu(nn.Dense(self.features, dtype=self.dtype, kernel_init=self.init, name="map_layer0")(emb))
-        emb = nn.Dense(self.features, dtype=self.dtype, kernel_init=self.init, name="map_layer1")(emb)
+        emb = nn.silu(nn.Dense(self.features, dtype=self.dtype, kernel_init=self.kernel_init, name="map_layer0")(emb))
+        emb = nn.Dense(self.features, dtype=self.dtype, kernel_init=self.kernel_init, name="map_layer1")(emb)
         if self.label_dim:
             labels = _or_zeros(class_labels, self.label_dim, t)
             if train and self.label_dropout:

@@ -1,6 +1,7 @@
 """Layers that the U-Nets share: initialisations, convolution with resampling, group norm, attention, dropout."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -12,7 +13,8 @@ from jaxdiff.types import Array
 
 Image = Array
 """[B, H, W, C]."""
-Init = jax.nn.initializers.Initializer
+Init = Callable[..., Array]
+"""An initialiser as jax.nn.initializers makes them."""
 Resample = Literal["up", "down"] | None
 
 
@@ -54,7 +56,8 @@ def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | No
         padded = jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
         stop = padded.shape[axis] - length + 1
         shifted = [jax.lax.slice_in_dim(padded, k, stop + k, stride, axis) for k in range(length)]
-        x = sum(image * jnp.asarray(w, x.dtype) for image, w in zip(shifted, weights, strict=True))
+        terms = [image * jnp.asarray(w, x.dtype) for image, w in zip(shifted, weights, strict=True)]
+        x = functools.reduce(jnp.add, terms)
     return x
 
 

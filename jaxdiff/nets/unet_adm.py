@@ -67,8 +67,8 @@ class DhariwalUNet(nn.Module):
 
         def block(x: Image, features: int, name: str, attend: bool = False, **kwargs: Any) -> Image:
             return UNetBlock(
-                features, num_heads=features // 64 if attend else 0, dropout=self.dropout, init=init,
-                init_zero=kaiming_uniform(0.0), dtype=self.dtype, name=name, **kwargs,
+                features, num_heads=features // 64 if attend else 0, dropout=self.dropout, kernel_init=init,
+                zero_init=kaiming_uniform(0.0), dtype=self.dtype, name=name, **kwargs,
             )(x, emb, train)  # fmt: skip
 
         skips = []

@@ -20,7 +20,7 @@ class UNetBlock(nn.Module):
       adaptive_scale: the embedding scales and shifts the second norm (ADM) instead of being added (DDPM++).
       skip_scale: factor on every residual sum, sqrt(1/2) in DDPM++ and NCSN++.
       resample_proj: a 1x1 convolution on the skip of a block that changes the resolution.
-      init, init_zero, init_attn: of hidden layers, of layers that start near zero, of queries, keys and values.
+      kernel_init, zero_init, attn_init: of hidden layers, of layers that start near zero, of queries, keys and values.
     Reference: Karras et al. 2022, Appendix F.1; Song et al. 2021, Appendix H; Dhariwal & Nichol 2021, section 3.
     """
 
@@ -33,9 +33,9 @@ class UNetBlock(nn.Module):
     eps: float = 1e-5
     adaptive_scale: bool = True
     resample_proj: bool = False
-    init: Init = xavier_uniform()
-    init_zero: Init = xavier_uniform(0.0)
-    init_attn: Init | None = None
+    kernel_init: Init = xavier_uniform()
+    zero_init: Init = xavier_uniform(0.0)
+    attn_init: Init | None = None
     dtype: Any = None
 
     @nn.compact
@@ -45,11 +45,11 @@ class UNetBlock(nn.Module):
         skip = x
         if x.shape[-1] != self.features or self.direction:
             kernel = 1 if self.resample_proj or x.shape[-1] != self.features else 0
-            skip = conv(kernel, self.init, name="skip", **resampled)(x)
+            skip = conv(kernel, self.kernel_init, name="skip", **resampled)(x)
         h = nn.silu(group_norm(x.shape[-1], self.eps, self.dtype, "norm0")(x))
-        h = conv(3, self.init, name="conv0", **resampled)(h)
+        h = conv(3, self.kernel_init, name="conv0", **resampled)(h)
         width = self.features * (2 if self.adaptive_scale else 1)
-        params = nn.Dense(width, kernel_init=self.init, dtype=self.dtype, name="affine")(emb)[:, None, None]
+        params = nn.Dense(width, kernel_init=self.kernel_init, dtype=self.dtype, name="affine")(emb)[:, None, None]
         norm = group_norm(self.features, self.eps, self.dtype, "norm1")
         if self.adaptive_scale:
             scale, shift = jnp.split(params, 2, axis=-1)
@@ -57,13 +57,15 @@ class UNetBlock(nn.Module):
         else:
             h = nn.silu(norm(h + params))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        x = self.skip_scale * (skip + conv(3, self.init_zero, name="conv1")(h))
+        x = self.skip_scale * (skip + conv(3, self.zero_init, name="conv1")(h))
         if self.num_heads:
             batch, height, width, channels = x.shape
             norm = group_norm(channels, self.eps, self.dtype, "norm2")
-            qkv = Conv(3 * channels, 1, kernel_init=self.init_attn or self.init, dtype=self.dtype, name="qkv")(norm(x))
+            qkv = Conv(3 * channels, 1, kernel_init=self.attn_init or self.kernel_init, dtype=self.dtype, name="qkv")(
+                norm(x)
+            )
             # Published weights order the 3C outputs as (head, channel, q|k|v).
             qkv = qkv.reshape(batch, height * width, self.num_heads, channels // self.num_heads, 3)
             h = attention(qkv[..., 0], qkv[..., 1], qkv[..., 2]).reshape(x.shape)
-            x = self.skip_scale * (x + conv(1, self.init_zero, name="proj")(h))
+            x = self.skip_scale * (x + conv(1, self.zero_init, name="proj")(h))
         return x

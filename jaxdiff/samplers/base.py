@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff import grids
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, Key, Noise, PyTree, expand, state_type
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Key, Noise, PyTree, expand, state_type
 
 Carry = PyTree
 
@@ -16,9 +16,9 @@ Carry = PyTree
 class Level(NamedTuple):
     """Where a step starts and ends; `num_steps` is static, the rest are scalars of the loop."""
 
-    index: Array
-    sigma: Float
-    sigma_next: Float
+    index: Array  # type: ignore[assignment]  # the name that a step is known by, rather than tuple.index
+    sigma: Array
+    sigma_next: Array
     num_steps: int
 
 
@@ -131,9 +131,9 @@ def _drive(
     x = x.astype(state_type(x))
     num_steps = sigmas.shape[0] - 1
     keys = _check_draws(sampler, x, num_steps, key, noise)
-    sigmas = jnp.asarray(sigmas, x.dtype)
+    levels_in_state_type = jnp.asarray(sigmas, x.dtype)
 
-    def in_state_type(x: Batch, sigma: Float) -> Batch:
+    def in_state_type(x: Batch, sigma: Array) -> Batch:
         return denoise(x, sigma).astype(x.dtype)
 
     def body(state: tuple[Batch, Carry], level: tuple) -> tuple[tuple[Batch, Carry], Any]:
@@ -142,7 +142,12 @@ def _drive(
         x, carry = sampler.step(in_state_type, *state, Level(index, sigma, sigma_next, num_steps), drawn)
         return (x, carry), record(x)
 
-    levels = (jnp.arange(num_steps), sigmas[:-1], sigmas[1:], () if noise is None else noise)
+    levels = (
+        jnp.arange(num_steps),
+        levels_in_state_type[:-1],
+        levels_in_state_type[1:],
+        () if noise is None else noise,
+    )
     (x, _), recorded = jax.lax.scan(body, (x, sampler.init(x)), levels)
     return x, recorded
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.samplers.base import Carry, Level, Sampler, gaussian
-from jaxdiff.types import Batch, Denoiser, Float, Key, Noise
+from jaxdiff.types import Array, Batch, Denoiser, Key, Noise
 
 
 def churn(
@@ -15,7 +15,7 @@ def churn(
     s_min: float = 0.0,
     s_max: float = float("inf"),
     s_noise: float = 1.0,
-    round_sigma: Callable[[Float], Float] = lambda sigma: sigma,
+    round_sigma: Callable[[Array], Array] = lambda sigma: sigma,
 ) -> Sampler:
     """Raise the noise from sigma to sigma_hat = (1 + gamma) * sigma, then let `sampler` step to sigma_next.
 

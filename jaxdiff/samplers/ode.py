@@ -10,14 +10,14 @@ import jax.numpy as jnp
 
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, noiseless
 from jaxdiff.schedules import Schedule
-from jaxdiff.types import Batch, Denoiser, Float, Noise
+from jaxdiff.types import Array, Batch, Denoiser, Noise
 
-Slope = Callable[[Batch, Float], Batch]
-Solver = Callable[[Slope, Batch, Float, Float], Batch]
+Slope = Callable[[Batch, Array], Batch]
+Solver = Callable[[Slope, Batch, Array, Array], Batch]
 """solver(slope, x, t, t_next) -> x at t_next, for dx/dt = slope(x, t)."""
 
 
-def euler_step(slope: Slope, x: Batch, t: Float, t_next: Float) -> Batch:
+def euler_step(slope: Slope, x: Batch, t: Array, t_next: Array) -> Batch:
     """First order: x' = x + h * d(x, t)."""
     return x + (t_next - t) * slope(x, t)
 
@@ -37,7 +37,7 @@ def second_order_step(alpha: float = 1.0) -> Solver:
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must be in (0, 1], got {alpha}")
 
-    def solver(slope: Slope, x: Batch, t: Float, t_next: Float) -> Batch:
+    def solver(slope: Slope, x: Batch, t: Array, t_next: Array) -> Batch:
         h, d = t_next - t, slope(x, t)
 
         def correct(x: Batch) -> Batch:
@@ -71,7 +71,7 @@ def ode(schedule: Schedule, solver: Solver = second_order_step()) -> Sampler:
     """
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
-        def slope(x_t: Batch, t: Float) -> Batch:
+        def slope(x_t: Batch, t: Array) -> Batch:
             (s, sigma), (ds, dsigma) = jax.jvp(lambda t: (schedule.s(t), schedule.sigma(t)), (t,), (jnp.ones_like(t),))
             x0_hat = denoise(x_t / s, sigma)
             return (ds / s + dsigma / sigma) * x_t - dsigma * s / sigma * x0_hat

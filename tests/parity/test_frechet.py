@@ -1,44 +1,39 @@
-"""The Frechet distance against the EDM reference, 60-digit arithmetic and closed forms."""
+"""The Frechet distance and its statistics against recorded ones, singular covariances among them."""
 
 import numpy as np
 import pytest
 
-from jaxdiff.metrics import frechet
+from jaxdiff.metrics.frechet import frechet_distance, merge, stats
 from tests.parity import reference
 
-READS = ("edm/fid.npz",)
-FILES = reference.files(*READS)
-CASES = sorted(
-    {
-        (path, name.removesuffix("/in/mu1"))
-        for path in FILES
-        for name in reference.load(path)
-        if name.endswith("/in/mu1")
-    }
-)
+READS = ("edm/fid*.npz",)
+
+RECORDED = [(path, case) for path in reference.files(*READS) for case in reference.cases(reference.load(path))]
 
 
-@pytest.mark.parametrize(("path", "case"), CASES, ids=lambda value: getattr(value, "stem", value))
-def test_distance(path, case):
-    arrays = reference.subset(reference.load(path), case)
-    distance = frechet.frechet_distance(*(arrays[f"in/{name}"] for name in ("mu1", "sigma1", "mu2", "sigma2")))
-    scale = max(1.0, float(np.trace(arrays["in/sigma1"]) + np.trace(arrays["in/sigma2"])))
-    # The reference's own matrix square root is good to 1e-7 for singular covariances (tests/reference/edm/README.md).
-    assert abs(distance - float(arrays["out/fid"])) < 1e-6 * scale
-    for name in ("out/fid_highprec", "out/fid_exact"):
-        if name in arrays:
-            assert abs(distance - float(arrays[name])) < 1e-7 * scale, name
+@pytest.mark.parametrize(("path", "case"), RECORDED, ids=[f"{path.stem}-{case}" for path, case in RECORDED])
+def test_case(path, case):
+    arrays = reference.load(path)
+    kind = reference.config(arrays, case)["kind"]
+    recorded = reference.subset(arrays, case)
+    {"fid": check_distance, "feature_stats": check_stats}[kind](recorded)
 
 
-@pytest.mark.parametrize("path", FILES, ids=reference.ids)
-def test_statistics(path):
-    arrays = reference.subset(reference.load(path), "feature_stats")
-    images = arrays["in/images_u8"].reshape(len(arrays["in/images_u8"]), -1) / 255
-    features = images @ arrays["in/projection"].astype(np.float64)
-    whole = frechet.stats(features)
-    streamed = frechet.merge(
-        frechet.merge(frechet.stats(features[:3]), frechet.stats(features[3:5])), frechet.stats(features[5:])
-    )
-    for found in (whole, streamed):
-        np.testing.assert_allclose(found.mean, arrays["out/mu"], rtol=1e-9)
-        np.testing.assert_allclose(found.cov, arrays["out/sigma"], rtol=1e-7, atol=1e-9)
+def check_distance(recorded):
+    got = frechet_distance(*(recorded[f"in/{name}"] for name in ("mu1", "sigma1", "mu2", "sigma2")))
+    # Against 60 digits and closed forms; 1e-6 absolute is what square roots of singular matrices leave of float64.
+    for name in ("fid", "fid_eigh", "fid_highprec", "fid_exact"):
+        if f"out/{name}" in recorded:
+            np.testing.assert_allclose(got, recorded[f"out/{name}"], rtol=0, atol=1e-6, err_msg=name)
+    condition = max(np.linalg.cond(recorded[f"in/{name}"]) for name in ("sigma1", "sigma2"))
+    if condition < 1e6 and "out/fid_highprec" in recorded:
+        np.testing.assert_allclose(got, recorded["out/fid_highprec"], rtol=1e-12, atol=1e-11)
+
+
+def check_stats(recorded):
+    images = recorded["in/images_u8"].reshape(len(recorded["in/images_u8"]), -1)
+    features = images / 255.0 @ recorded["in/projection"].astype(np.float64)
+    halves = merge(stats(features[:9]), stats(features[9:]))
+    for got in (stats(features), halves):
+        np.testing.assert_allclose(got.mean, recorded["out/mu"], rtol=1e-9)
+        np.testing.assert_allclose(got.cov, recorded["out/sigma"], rtol=1e-9, atol=1e-12)

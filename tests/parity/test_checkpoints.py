@@ -1,0 +1,96 @@
+"""Official checkpoints, reassembled in their published layout from recorded values, loaded and run."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import grids
+from jaxdiff.interop.edm import load_edm
+from jaxdiff.precond import denoiser
+from jaxdiff.samplers import churn, heun, sample
+from tests.interop import forge
+from tests.parity import reference
+
+READS = ("edm/ckpt_*.npz",)
+FILES = reference.files(*READS)
+NAMES = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}
+
+
+def published(arrays, path):
+    """The pickle that the recorded values came from, with a harmless text for its source code."""
+    meta = {
+        name: json.loads(str(value))
+        for name, value in reference.subset(arrays, "meta").items()
+        if value.dtype.kind == "U" and value.ndim == 0
+    }
+    parts = {
+        "loss_fn": meta["loss_state"],
+        "augment_pipe": meta["augment_state"],
+        "dataset_kwargs": meta["dataset_kwargs"],
+    }
+    others = {name: parts.get(name) for name in arrays["meta/pickle_keys"].tolist() if name != "ema"}
+    for name in ("loss_fn", "augment_pipe"):
+        if others[name] is not None:
+            others[name] = forge.persistent(others[name].pop("cls", "AugmentPipe"), others[name])
+    buffers, parameters = reference.subset(arrays, "buffer"), reference.subset(arrays, "param")
+    path.write_bytes(forge.edm(parameters, buffers, reference.config(arrays)["cls"], meta["init_kwargs"], **others))
+    return path
+
+
+def nhwc(images):
+    return jnp.moveaxis(jnp.asarray(images, jnp.float64), -3, -1)
+
+
+def close(value, expected):
+    """Within 1e-9 of the array's maximum."""
+    expected = np.moveaxis(expected, -3, -1)
+    np.testing.assert_allclose(value, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("path", FILES, ids=reference.ids)
+def test_denoiser(path, x64, tmp_path):
+    arrays = reference.load(path)
+    net, params, preconditioning, metadata = load_edm(published(arrays, tmp_path / "model.pkl"))
+    x, sigma = nhwc(arrays["in/x"]), jnp.asarray(arrays["in/sigma"], jnp.float64)
+    labels = {
+        name: jnp.asarray(value, jnp.float64)
+        for name, value in reference.subset(arrays, "in").items()
+        if name.endswith("_labels")
+    }
+    apply = jax.jit(lambda p, *args, **cond: net.apply(p, *args, **cond))
+    for name, left_out in {"D": None, "D_no_labels": "class_labels", "D_no_augment": "augment_labels"}.items():
+        if f"out/{name}" in arrays:
+            given = {label: value for label, value in labels.items() if label != left_out}
+            close(denoiser(apply, params, preconditioning, **given)(x, sigma), arrays[f"out/{name}"])
+    np.testing.assert_allclose(preconditioning.sigma_min, arrays["meta/sigma_min"], rtol=1e-4)
+    np.testing.assert_allclose(preconditioning.sigma_max, arrays["meta/sigma_max_nonfinite_ok"], rtol=1e-4)
+    assert metadata["class_name"] == reference.config(arrays)["cls"]
+    assert metadata["dataset_kwargs"] == json.loads(str(arrays["meta/dataset_kwargs"]))
+
+
+@pytest.mark.parametrize("path", FILES, ids=reference.ids)
+def test_samples(path, x64, tmp_path):
+    arrays = reference.load(path)
+    net, params, preconditioning, _ = load_edm(published(arrays, tmp_path / "model.pkl"))
+    options = reference.config(arrays, "sample")["kwargs"]
+    latents = nhwc(arrays["sample/in/latents"])
+    cond = {}
+    if "in/class_labels" in arrays:
+        cond["class_labels"] = jnp.asarray(arrays["in/class_labels"][: len(latents)], jnp.float64)
+    denoise = denoiser(net.apply, params, preconditioning, **cond)
+    sigmas = grids.karras(
+        options["num_steps"],
+        max(options.get("sigma_min", 0.002), preconditioning.sigma_min),
+        min(options.get("sigma_max", 80.0), preconditioning.sigma_max),
+        options.get("rho", 7.0),
+    )
+    sigmas[:-1] = [preconditioning.round_sigma(sigma) for sigma in sigmas[:-1]]
+    churned = {ours: reference.number(options[theirs]) for theirs, ours in NAMES.items() if theirs in options}
+    sampler, noise = heun(), None
+    if churned.get("s_churn", 0) > 0:
+        sampler = churn(heun(), **churned, round_sigma=preconditioning.round_sigma)
+        noise = (nhwc(arrays["sample/in/noise"]), ())
+    close(sample(sampler, denoise, sigmas[0] * latents, sigmas, noise=noise), arrays["sample/out/final"])
