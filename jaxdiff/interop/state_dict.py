@@ -21,10 +21,10 @@ def to_params(state_dict: Mapping[str, np.ndarray], like: Params, prefix: str = 
     Returns: params in the structure of `like`, in the type of the state dict.
     Raises: ValueError naming what is missing, unknown or of another shape (with both shapes).
     Example:
-      >>> to_params({"a.weight": np.ones((3, 2))}, {"params": {"a": {"kernel": np.ones((2, 3))}}})["params"]["a"]["kernel"].shape
-      (2, 3)
+      >>> to_params({"a.weight": np.ones((1, 2))}, {"params": {"a": {"kernel": np.zeros((2, 1))}}})
+      {'params': {'a': {'kernel': array([[1.], [1.]])}}}
     """
-    wanted = {published_name(path): (path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    wanted = {published_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
     given = {
         name.removeprefix(prefix): np.asarray(value)
         for name, value in state_dict.items()
@@ -35,7 +35,7 @@ def to_params(state_dict: Mapping[str, np.ndarray], like: Params, prefix: str = 
     if unknown := sorted(set(given) - set(wanted)):
         raise ValueError(f"the network has no {', '.join(unknown[:5])}" + (" ..." if len(unknown) > 5 else ""))
     converted = {}
-    for name, (_, leaf) in wanted.items():
+    for name, leaf in wanted.items():
         value = from_torch(given[name])
         if value.shape != leaf.shape:
             raise ValueError(
@@ -49,7 +49,8 @@ def published_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
     """The state dict's name of a parameter.
 
     Example:
-      >>> published_name(jax.tree_util.tree_leaves_with_path({"params": {"dec_4x4_in0": {"norm0": {"scale": 1}}}})[0][0])
+      >>> [(path, _)] = jax.tree_util.tree_leaves_with_path({"params": {"dec_4x4_in0": {"norm0": {"scale": 1}}}})
+      >>> published_name(path)
       'dec.4x4_in0.norm0.weight'
     """
     _, *modules, leaf = (str(entry.key) for entry in path)

@@ -124,7 +124,7 @@ def check_levels(img_resolution: int, model_channels: int, channel_mult: Sequenc
         width = model_channels * mult
         if width < 4 or width % min(32, width // 4):
             raise ValueError(
-                f"model_channels={model_channels} times {mult} must be at least 4 and divide into min(32, C // 4) groups"
+                f"model_channels={model_channels} times {mult} must be 4 or more and a multiple of min(32, C // 4)"
             )
 
 

@@ -80,10 +80,21 @@ class SongUNet(nn.Module):
 
     def _block(self, features: int, name: str, attend: bool = False, **kwargs: Any) -> UNetBlock:
         return UNetBlock(
-            features, taps=self.resample_filter, num_heads=int(attend), dropout=self.dropout, skip_scale=0.5**0.5,
-            eps=1e-6, adaptive_scale=False, resample_proj=True, kernel_init=xavier_uniform(), zero_init=xavier_uniform(1e-5),
-            attn_init=xavier_uniform(0.2**0.5), dtype=self.dtype, name=name, **kwargs,
-        )  # fmt: skip
+            features,
+            taps=self.resample_filter,
+            num_heads=int(attend),
+            dropout=self.dropout,
+            skip_scale=0.5**0.5,
+            eps=1e-6,
+            adaptive_scale=False,
+            resample_proj=True,
+            kernel_init=xavier_uniform(),
+            zero_init=xavier_uniform(1e-5),
+            attn_init=xavier_uniform(0.2**0.5),
+            dtype=self.dtype,
+            name=name,
+            **kwargs,
+        )
 
     def _encode(self, x: Image, emb: Array, train: bool) -> tuple[Image, list[Image]]:
         """From the image to the lowest resolution; every output on the way is kept for the decoder."""
