@@ -31,7 +31,7 @@ class Config(stages.Training):
     """Channels at 8x8; twice as many at 4x4."""
     num_blocks: int = 1
     """Residual blocks a resolution."""
-    dropout: float = 0.1
+    dropout: float = 0.0
     """Probability that an activation is dropped in training."""
     sigma_data: float = 0.5
     """Standard deviation of the data that the preconditioning assumes."""

@@ -37,7 +37,7 @@ class Training:
     """Do everything in seconds with a tiny network, to see that it runs."""
     seed: int = 0
     """Of the parameters, the data order, noise levels, noise and dropout."""
-    steps: int = 700
+    steps: int = 600
     """Training steps."""
     batch_size: int = 128
     """Images a step, over all devices."""

@@ -1,0 +1,1 @@
+"""Benchmarks: figures, not tests. Each is a command that prints its table."""

@@ -1,0 +1,129 @@
+"""Single layers and blocks of the EDM reference's networks."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff.interop.state_dict import from_torch
+from jaxdiff.nets.embeddings import Fourier, positional
+from jaxdiff.nets.layers import Conv, attention, group_norm
+from jaxdiff.nets.unet_block import UNetBlock
+from tests.parity import reference
+from tests.parity.edm_networks import close, nchw, nhwc
+
+READS = ("edm/layers.npz",)
+CASES = [(path, case) for path in reference.files(*READS) for case in reference.cases(reference.load(path))]
+
+
+def block_params(arrays):
+    """Nested params from the published names of one block."""
+    nested = {}
+    for name, value in reference.subset(arrays, "param").items():
+        *modules, leaf = name.split(".")
+        value = value.astype(np.float64)
+        leaf = leaf if leaf != "weight" else "scale" if value.ndim == 1 else "kernel"
+        inner = nested
+        for module in modules:
+            inner = inner.setdefault(module, {})
+        inner[leaf] = from_torch(value)
+    return {"params": nested}
+
+
+def direction(kwargs):
+    return "up" if kwargs.get("up") else "down" if kwargs.get("down") else None
+
+
+def conv(arrays, kwargs):
+    layer = Conv(
+        kwargs["out_channels"],
+        kwargs["kernel"],
+        direction(kwargs),
+        kwargs.get("resample_filter", [1, 1]),
+        kwargs.get("fused_resample", False),
+    )
+    params = block_params(arrays)
+    if "kernel" in params["params"]:
+        params["params"].setdefault("bias", np.zeros(kwargs["out_channels"]))
+    return nchw(layer.apply(params, nhwc(arrays["in/x"])))
+
+
+def block(arrays, kwargs):
+    features = kwargs["out_channels"]
+    heads = kwargs.get("num_heads") or features // kwargs.get("channels_per_head", 64)
+    net = UNetBlock(
+        features,
+        direction(kwargs),
+        kwargs.get("resample_filter", [1, 1]),
+        heads if kwargs.get("attention") else 0,
+        kwargs.get("dropout", 0.0),
+        kwargs.get("skip_scale", 1.0),
+        kwargs.get("eps", 1e-5),
+        kwargs.get("adaptive_scale", True),
+        kwargs.get("resample_proj", False),
+    )
+    emb = jnp.asarray(arrays["in/emb"].astype(np.float64))
+    return nchw(net.apply(block_params(arrays), nhwc(arrays["in/x"]), emb, train="in/keep_mask" in arrays))
+
+
+def norm(arrays, kwargs):
+    groups, channels = int(arrays["out/num_groups"]), kwargs["num_channels"]
+    if set(kwargs) <= {"num_channels", "eps"}:
+        layer = group_norm(channels, kwargs.get("eps", 1e-5), None, "norm")
+        assert layer.num_groups == groups
+    else:
+        layer = nn.GroupNorm(groups, epsilon=kwargs.get("eps", 1e-5))
+    return nchw(layer.apply(block_params(arrays), nhwc(arrays["in/x"])))
+
+
+def linear(arrays, kwargs):
+    return nn.Dense(kwargs["out_features"]).apply(block_params(arrays), arrays["in/x"].astype(np.float64))
+
+
+def position(arrays, kwargs):
+    t = jnp.asarray(arrays["in/x"].astype(np.float64))
+    return positional(t, kwargs["num_channels"], kwargs["max_positions"], kwargs["endpoint"], cosine_first=True)
+
+
+def fourier(arrays, kwargs):
+    params = {"params": {"freqs": arrays["buffer/freqs"].astype(np.float64)}}
+    embedded = Fourier(kwargs["num_channels"]).apply(params, jnp.asarray(arrays["in/x"].astype(np.float64)))
+    return np.roll(embedded, kwargs["num_channels"] // 2, axis=1)  # the layer alone has the cosine first
+
+
+LAYERS = {
+    "Conv2d": conv,
+    "UNetBlock": block,
+    "GroupNorm": norm,
+    "Linear": linear,
+    "PositionalEmbedding": position,
+    "FourierEmbedding": fourier,
+}
+
+
+@pytest.mark.parametrize(("path", "case"), CASES, ids=lambda value: getattr(value, "stem", value))
+def test_layer(path, case, x64, monkeypatch):
+    arrays = reference.subset(reference.load(path), case)
+    config = reference.config(arrays)
+    if "in/keep_mask" in arrays:
+        mask = nhwc(arrays["in/keep_mask"], bool)
+        monkeypatch.setattr(nn.Dropout, "__call__", lambda self, x: jnp.where(mask, x / (1 - self.rate), 0))
+    if config["cls"] == "AttentionOp":
+        check_attention(arrays)
+    else:
+        close(LAYERS[config["cls"]](arrays, config["kwargs"]), arrays["out/y"], 1e-9)
+
+
+def check_attention(arrays):
+    """With the identity as values, attention returns its weights."""
+    q, k, cotangent = (np.moveaxis(arrays[f"in/{n}"].astype(np.float64), 1, 2) for n in ("q", "k", "cotangent"))
+    identity = jnp.broadcast_to(jnp.eye(k.shape[1]), (len(k), k.shape[1], k.shape[1]))[:, :, None]
+
+    def weights(q, k):
+        return attention(q[:, :, None], k[:, :, None], identity)[:, :, 0]
+
+    w, pull = jax.vjp(weights, jnp.asarray(q), jnp.asarray(k))
+    close(w, arrays["out/w"])
+    for gradient, name in zip(pull(jnp.asarray(np.moveaxis(cotangent, 1, 2))), ("dq", "dk"), strict=True):
+        close(np.moveaxis(gradient, 1, 2), arrays[f"out/{name}"])
