@@ -36,7 +36,7 @@ class Record:
 class Budget:
     """What one file may make its reader do: opcodes in all, and bytes of arguments and arrays."""
 
-    def __init__(self, num_bytes: int, opcodes: int = 5_000_000) -> None:
+    def __init__(self, num_bytes: int, opcodes: int = 2_000_000) -> None:
         self.num_bytes, self.opcodes = num_bytes + SLACK, opcodes
 
     def spend(self, num_bytes: int) -> None:
@@ -74,8 +74,9 @@ def describe(value: Any) -> str:
 
 
 def hashable(key: Any) -> Any:
-    """A dict's key or a set's member; deep tuples are refused, since hashing them recurses without a limit."""
-    if not (isinstance(key, SCALARS) or isinstance(key, tuple) and all(isinstance(item, SCALARS) for item in key)):
+    """A dict's key or a set's member: a scalar or a short tuple of them, since hashing recurses without a limit."""
+    flat = isinstance(key, tuple) and len(key) <= 16 and all(isinstance(item, SCALARS) for item in key)
+    if not (flat or isinstance(key, SCALARS)):
         raise CheckpointFormatError(f"a key is {describe(key)}")
     return key
 
@@ -144,9 +145,8 @@ def fill(array: np.ndarray, state: Any) -> None:
     """
     match state:
         case (1, tuple(shape), np.dtype() as dtype, bool(fortran), bytes(data)) if array.shape == (0,):
-            order = "F" if fortran else "C"
-            values = np.frombuffer(data, dtype).reshape([dimension(n) for n in shape], order=order)
-            array.__setstate__((1, values.shape, dtype, fortran, data))  # type: ignore[attr-defined]
+            np.frombuffer(data, dtype).reshape([dimension(n) for n in shape])  # raises where they do not fit
+            array.__setstate__((1, shape, dtype, fortran, data))  # type: ignore[arg-type]
         case _:
             raise CheckpointFormatError(f"an array's state is {describe(state)}")
 
@@ -192,6 +192,7 @@ PLAIN: Names = {
         for name, function in (
             ("set", lambda items=(): set(members(items))),
             ("frozenset", lambda items=(): frozenset(members(items))),
+            ("bytes", _bytes),
             ("bytearray", _bytes),
             ("complex", complex),
             ("dict", None),

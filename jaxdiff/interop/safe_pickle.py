@@ -129,7 +129,7 @@ class Machine:
         if stand_in is None or type(args) is not tuple:
             raise CheckpointFormatError(f"the file calls {describe(function)} with {describe(args)}")
         # Charged at every use: one more use of a memoised argument costs the file only two bytes.
-        self.budget.spend(sum(len(arg) for arg in args if hasattr(arg, "__len__")))
+        self.budget.spend(sum(len(arg) for arg in args if isinstance(arg, SIZED)))
         self.push(_guard(function.name, stand_in, *args))
 
     def persist(self) -> None:
@@ -155,16 +155,14 @@ class Machine:
 
     def add(self, kind: type, items: list[Any]) -> None:
         target = self.top()
-        if type(target) is not kind or (kind is dict and len(items) % 2):
-            raise CheckpointFormatError(
-                f"the pickle adds {len(items)} items to {describe(target)} as to a {kind.__name__}"
-            )
-        if kind is dict:
+        if kind is type(target) is dict and len(items) % 2 == 0:
             target.update(zip(map(hashable, items[::2]), items[1::2], strict=True))
-        elif kind is set:
+        elif kind is type(target) is set:
             target.update(map(hashable, items))
-        else:
+        elif kind is type(target) is list:
             target.extend(items)
+        else:
+            raise CheckpointFormatError(f"{len(items)} items are added to {describe(target)} as to a {kind.__name__}")
 
     def new_dict(self) -> None:
         items = self.pop_mark()
@@ -182,10 +180,12 @@ def _guard(name: str, function: Callable[..., Any], *args: Any) -> Any:
         raise CheckpointFormatError(f"{describe(name)} is given what it cannot take: {str(error)[:200]}") from error
 
 
-CONSTANTS = frozenset(
-    """INT LONG LONG1 LONG4 BININT BININT1 BININT2 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING
-    UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8""".split()
-)
+SIZED = str | bytes | list | tuple | dict | set | frozenset
+CONSTANTS = {
+    *("INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
 MADE: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,

@@ -3,6 +3,7 @@
 import io
 import math
 import mmap
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def load(path: str | Path) -> Any:
     """
     with mapped(path) as data:
         if data[:2] == b"PK":
-            return _load_zip(data)
+            return _load_zip(path, len(data))
         return load_stream(data, Budget(2 * len(data)))
 
 
@@ -58,13 +59,13 @@ def mapped(path: str | Path) -> Iterator[mmap.mmap]:
             yield data
 
 
-def _load_zip(data: mmap.mmap) -> Any:
+def _load_zip(path: str | Path, num_bytes: int) -> Any:
     try:
-        with zipfile.ZipFile(data) as archive:  # type: ignore[arg-type]
-            members = _check_members(archive.infolist(), len(data))
+        with zipfile.ZipFile(path) as archive:
+            members = _check_members(archive.infolist(), num_bytes)
             (root,) = {name.split("/")[0] for name in members}
-            if members.keys() & {f"{root}/constants.pkl", f"{root}/code"} or f"{root}/data.pkl" not in members:
-                raise CheckpointFormatError("a zip file without data.pkl, or a TorchScript program")
+            if f"{root}/data.pkl" not in members:
+                raise CheckpointFormatError("a zip file without data.pkl")
             if f"{root}/byteorder" in members and archive.read(f"{root}/byteorder") != b"little":
                 raise CheckpointFormatError("the byte order is not little-endian")
             contents: dict[str, bytes] = {}
@@ -78,16 +79,18 @@ def _load_zip(data: mmap.mmap) -> Any:
                     contents[name] = archive.read(member)
                 return np.frombuffer(contents[name], dtype)
 
-            return load_pickle(io.BytesIO(archive.read(f"{root}/data.pkl")), TORCH, Budget(len(data)), storage)
+            return load_pickle(io.BytesIO(archive.read(f"{root}/data.pkl")), TORCH, Budget(num_bytes), storage)
     except CheckpointFormatError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError, KeyError) as error:
+    except ZIP_ERRORS as error:
         raise CheckpointFormatError(f"not a whole zip file: {str(error)[:200]}") from error
 
 
 def _check_members(infos: list[zipfile.ZipInfo], num_bytes: int) -> dict[str, zipfile.ZipInfo]:
     """Members by name; torch stores all uncompressed below one folder, so that no file holds more than its size."""
     members = {info.filename: info for info in infos}
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise CheckpointFormatError("the file is a TorchScript program, not a checkpoint")
     for name, info in members.items():
         parts = name.split("/")
         if (
@@ -179,6 +182,8 @@ def _retyped(
     return _tensor(storage.view(DTYPES[name]), offset, size, stride)
 
 
+# What zipfile raises for broken files.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError, LookupError)
 CONTAINERS = ("ModuleDict", "ModuleList", "Sequential", "ParameterList", "ParameterDict")
 TORCH: Names = {
     **PLAIN,

@@ -87,7 +87,8 @@ def main():
 
     def reduce(self):
         state = dict(self.__dict__)
-        meta = dict(type="class", version=6, module_src=SOURCE, class_name=type(self).__name__, state=state)
+        meta = {"type": "class", "version": 6, "module_src": SOURCE}
+        meta |= {"class_name": type(self).__name__, "state": state}
         return _reconstruct_persistent_obj, (meta,), None
 
     Layer = type("Layer", (torch.nn.Module,), {"__reduce__": reduce})
@@ -104,10 +105,10 @@ def main():
     net.sigma_data = 0.5
     net.model = Layer()
     net.model.enc = torch.nn.ModuleDict({"8x8_conv": layer})
-    net._init_args, net._init_kwargs = (), dict(img_resolution=8, img_channels=3, channel_mult=[1, 2], use_fp16=False)
+    net._init_args, net._init_kwargs = (8,), {"img_channels": 3, "channel_mult": [1, 2], "use_fp16": False}
     loss = EDMLoss()
     loss.P_mean, loss.P_std = -1.2, 1.2
-    data = dict(ema=net.eval().requires_grad_(False), loss_fn=loss, augment_pipe=None)
+    data = {"ema": net.eval().requires_grad_(False), "loss_fn": loss, "augment_pipe": None}
     data["dataset_kwargs"] = EasyDict(class_name="training.dataset.ImageFolderDataset", resolution=8, p=np.float64(0.5))
     for protocol in (2, 4):
         (HERE / f"persistent_protocol{protocol}.pkl").write_bytes(pickle.dumps(data, protocol=protocol))

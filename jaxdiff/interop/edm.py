@@ -1,0 +1,103 @@
+"""Karras et al.'s published `.pkl` models as jaxdiff's networks, params and preconditionings."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxdiff import precond
+from jaxdiff.interop.edm_pickle import EdmCheckpoint, read_edm
+from jaxdiff.interop.inert import CheckpointFormatError, describe
+from jaxdiff.interop.state_dict import to_params
+from jaxdiff.nets.unet_adm import DhariwalUNet
+from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.precond import Preconditioning
+from jaxdiff.types import Params
+
+
+class _Kind(NamedTuple):
+    """One preconditioner: our constructor, its arguments by their recorded name, the network it wraps by default."""
+
+    build: Callable[..., Preconditioning]
+    arguments: Mapping[str, str]
+    network: type[nn.Module]
+    outputs: int = 1  # channels of F for each of the image
+
+
+def _edm(sigma_data: float = 0.5, sigma_min: float = 0.0, sigma_max: float = float("inf")) -> Preconditioning:
+    return precond.edm(sigma_data)._replace(sigma_min=sigma_min, sigma_max=sigma_max)
+
+
+VP_ARGUMENTS = {"beta_d": "beta_d", "beta_min": "beta_min", "M": "num_levels", "epsilon_t": "epsilon_t"}
+EDM_ARGUMENTS = {"sigma_data": "sigma_data", "sigma_min": "sigma_min", "sigma_max": "sigma_max"}
+KINDS = {
+    "VPPrecond": _Kind(precond.vp, VP_ARGUMENTS, SongUNet),
+    "VEPrecond": _Kind(precond.ve, {"sigma_min": "sigma_min", "sigma_max": "sigma_max"}, SongUNet),
+    "iDDPMPrecond": _Kind(precond.iddpm, {"M": "num_levels", "C_1": "c_1", "C_2": "c_2"}, DhariwalUNet, outputs=2),
+    "EDMPrecond": _Kind(_edm, EDM_ARGUMENTS, DhariwalUNet),
+}
+NETWORKS: dict[str, type[nn.Module]] = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
+
+
+def load_edm(path: str | Path) -> tuple[nn.Module, Params, Preconditioning, dict[str, Any]]:
+    """A published model, ready for `precond.denoiser(net.apply, params, preconditioning)`.
+
+    Args:
+      path: such as "edm-cifar10-32x32-cond-vp.pkl".
+    Returns: (net, params, preconditioning, metadata). params are float32. A network that returns a variance beside the
+      mean (iDDPMPrecond) needs `precond.leading_channels(net.apply)`.
+    Raises: CheckpointFormatError (a ValueError) naming what was met, for a file that is not such a model, and naming
+      the parameter and both shapes, where the arrays do not fit the recorded network; OSError.
+    Reference: Karras et al. 2022; https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/.
+    """
+    checkpoint = read_edm(path)
+    try:
+        return *_assemble(checkpoint), checkpoint.metadata
+    except CheckpointFormatError:
+        raise
+    except Exception as error:  # whatever Flax or jax make of arguments that fit no network
+        raise CheckpointFormatError(f"the recorded network does not fit: {str(error)[:1000]}") from error
+
+
+def _assemble(checkpoint: EdmCheckpoint) -> tuple[nn.Module, Params, Preconditioning]:
+    kind, kwargs = KINDS[checkpoint.class_name], dict(checkpoint.kwargs)
+    settings = {
+        ours: _number(theirs, kwargs.pop(theirs)) for theirs, ours in kind.arguments.items() if theirs in kwargs
+    }
+    levels = settings.get("num_levels", 1000)
+    if "u" in checkpoint.state_dict and checkpoint.state_dict["u"].size != levels + 1:
+        raise CheckpointFormatError(f"M is {levels}, but u has {checkpoint.state_dict['u'].size} levels")
+    net = _network(kind, kwargs, len(checkpoint.state_dict))
+    x = jax.ShapeDtypeStruct((1, net.img_resolution, net.img_resolution, net.in_channels), jnp.float32)
+    like = jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32))
+    params = to_params(checkpoint.state_dict, like, prefix="model.")
+    return net, jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), params), kind.build(**settings)
+
+
+def _number(name: str, value: Any) -> Any:
+    if type(value) not in (int, float):
+        raise CheckpointFormatError(f"argument {name} is {describe(value)}, not a number")
+    return value
+
+
+def _network(kind: _Kind, kwargs: dict[str, Any], entries: int) -> Any:
+    """The recorded network; what it does not know is named."""
+    model_type = kwargs.pop("model_type", kind.network.__name__)
+    if model_type not in NETWORKS:
+        raise CheckpointFormatError(f"model_type is {describe(model_type)}, allowed are {', '.join(NETWORKS)}")
+    channels = kwargs.pop("img_channels", None)
+    kwargs.pop("use_fp16", None)
+    if type(channels) is not int or "img_resolution" not in kwargs:
+        raise CheckpointFormatError("the recorded arguments lack img_resolution or img_channels")
+    # Flax reads the attributes long before the arrays could prove them wrong.
+    if not max(kwargs.get("num_blocks", 0), len(kwargs.get("channel_mult", ()))) <= entries:
+        raise CheckpointFormatError(f"num_blocks or channel_mult says more blocks than {entries} arrays can fill")
+    network = NETWORKS[model_type]
+    known = set(network.__dataclass_fields__) - {"parent", "name", "dtype", "in_channels", "out_channels"}
+    if unknown := sorted(set(kwargs) - known):
+        raise CheckpointFormatError(f"{model_type} has no argument {', '.join(map(describe, unknown[:5]))}")
+    kwargs = {name: tuple(value) if isinstance(value, list) else value for name, value in kwargs.items()}
+    return network(in_channels=channels, out_channels=kind.outputs * channels, **kwargs)
