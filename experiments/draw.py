@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 from tqdm import tqdm
 
-from experiments.system import System
+from experiments.system import Drawable
 from jaxdiff.grids import Grid
 from jaxdiff.samplers import Sampler, sample
 from jaxdiff.types import Array, Params
@@ -49,7 +49,7 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
     return np.clip(x * 127.5 + 128, 0, 255).astype(np.uint8)
 
 
-def draw(system: System, params: Params, request: Request, progress: bool = True) -> Iterator[np.ndarray]:
+def draw(system: Drawable, params: Params, request: Request, progress: bool = True) -> Iterator[np.ndarray]:
     """uint8 batches [b, H, W, C] in the order of the seeds; only one batch is in memory at a time.
 
     The last batch is filled up, so that one program serves them all.
@@ -67,14 +67,14 @@ def draw(system: System, params: Params, request: Request, progress: bool = True
     bar.close()
 
 
-def _draw_batch(system: System, request: Request, params: Params, seeds: Array, labels: Array | None) -> Array:
+def _draw_batch(system: Drawable, request: Request, params: Params, seeds: Array, labels: Array | None) -> Array:
     keys = jax.vmap(jax.random.key)(seeds)
     key_start, key_steps = jax.vmap(lambda key: tuple(jax.random.split(key)))(keys)
     x = request.sigmas[0] * jax.vmap(partial(jax.random.normal, shape=system.shape))(key_start)
     return sample(request.sampler, system.denoiser(params, labels), x, request.sigmas, key=key_steps)
 
 
-def write(path: Path, system: System, params: Params, request: Request) -> None:
+def write(path: Path, system: Drawable, params: Params, request: Request) -> None:
     """Draw everything into an .npz: images uint8 [N, H, W, C], labels int64 [N] where there are classes, seeds int64.
 
     The images are written batch by batch, so that memory does not grow with their number, and the file is moved into

@@ -1,6 +1,7 @@
-"""Draw images from any run: image i is a function of its seed (and class) only.
+"""Draw images from any run or published EDM model: image i is a function of its seed (and class) only.
 
     python -m experiments.sample --workdir runs/edm_digits --sampler heun --num-steps 18 --seeds 0-63
+    python -m experiments.sample --checkpoint edm-cifar10-32x32-cond-vp.pkl
 
 writes samples.npz and samples.png to --out.
 """
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli, draw, runs
+from experiments import cli, draw, published, runs
 from experiments.picture import image_grid, save_png
 from jaxdiff import grids, samplers
+from jaxdiff.precond import Preconditioning
 from jaxdiff.samplers import Sampler
 
 
@@ -22,10 +25,12 @@ from jaxdiff.samplers import Sampler
 class Config:
     """Draw images from a run with any sampler."""
 
-    workdir: Path
-    """Folder of the run, as `python -m experiments.NAME` leaves it."""
+    workdir: Path | None = None
+    """Folder of a run, as `python -m experiments.NAME` leaves it."""
+    checkpoint: Path | None = None
+    """Instead of a run: a published EDM model, FILE.pkl or the folder that experiments.convert made of it."""
     sampler: Literal["euler", "heun", "dpmpp_2m", "heun_churn"] = "heun"
-    """Sampler; heun is the paper's Alg. 1 and heun_churn its stochastic Alg. 2."""
+    """Sampler; heun is the EDM paper's Alg. 1 and heun_churn its stochastic Alg. 2."""
     num_steps: int = 18
     """Steps on the Karras grid; heun evaluates the network 2 n - 1 times, the first-order samplers n times."""
     seeds: str = "0-63"
@@ -33,9 +38,9 @@ class Config:
     label: int | None = None
     """Class of every image; without it, image i has class i mod the number of classes."""
     sigma_min: float = 0.002
-    """Lowest noise level above 0."""
+    """Lowest noise level above 0; raised to the lowest that the network knows."""
     sigma_max: float = 80.0
-    """Noise level at which sampling starts."""
+    """Noise level at which sampling starts; lowered to the highest that the network knows."""
     rho: float = 7.0
     """Exponent of the Karras grid."""
     s_churn: float = 40.0
@@ -49,7 +54,7 @@ class Config:
     batch_size: int = 256
     """Images drawn at once."""
     out: Path | None = None
-    """Folder for samples.npz and samples.png; by default WORKDIR/SAMPLER-NUM_STEPS."""
+    """Folder for samples.npz and samples.png; by default SAMPLER-NUM_STEPS in WORKDIR or runs/CHECKPOINT."""
 
 
 def parse_seeds(text: str) -> np.ndarray:
@@ -70,26 +75,38 @@ def parse_seeds(text: str) -> np.ndarray:
     return np.concatenate([np.arange(r.start, r.stop) for r in ranges])
 
 
-def choose(config: Config) -> Sampler:
+def choose(config: Config, row: Preconditioning) -> Sampler:
     """The sampler that the flags name."""
     if config.sampler == "heun_churn":
-        return samplers.churn(samplers.heun(), config.s_churn, config.s_min, config.s_max, config.s_noise)
+        limits = config.s_churn, config.s_min, config.s_max, config.s_noise
+        return samplers.churn(samplers.heun(), *limits, round_sigma=row.round_sigma)
     return {"euler": samplers.euler, "heun": samplers.heun, "dpmpp_2m": samplers.dpmpp_2m}[config.sampler]()
+
+
+def levels(config: Config, row: Preconditioning) -> grids.Grid:
+    """The Karras grid inside the network's range, rounded to the levels that it knows."""
+    sigma_min, sigma_max = max(config.sigma_min, row.sigma_min), min(config.sigma_max, row.sigma_max)
+    grids.check_range(config.num_steps, config.sigma_min, config.sigma_max)
+    sigmas = grids.karras(config.num_steps, sigma_min, sigma_max, config.rho)
+    sigmas[:-1] = np.asarray(row.round_sigma(jnp.asarray(sigmas[:-1])))
+    return sigmas
 
 
 def main(config: Config) -> None:
     """Load, draw, write."""
     with cli.bad_input():
         seeds = parse_seeds(config.seeds)
-        sigmas = grids.karras(config.num_steps, config.sigma_min, config.sigma_max, config.rho)
-        sampler = choose(config)
         if config.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {config.batch_size}")
-        run_config, system = runs.of_run(config.workdir)
+        if (config.workdir is None) == (config.checkpoint is None):
+            raise ValueError("give either --workdir or --checkpoint")
+        system = describe(config)
+        sigmas, sampler = levels(config, system.precond), choose(config, system.precond)
         if config.label is not None and not 0 <= config.label < system.num_classes:
             raise ValueError(f"label must be 0 to {system.num_classes - 1}, got {config.label}")
-        params, step = runs.averaged_params(run_config, system)
-        out = config.out or config.workdir / f"{config.sampler}-{config.num_steps}"
+        params = system.params()
+        home = config.workdir or Path("runs") / config.checkpoint.stem  # type: ignore[union-attr]
+        out = config.out or home / f"{config.sampler}-{config.num_steps}"
         out.mkdir(parents=True, exist_ok=True)
     labels = draw.balanced_labels(seeds, system.num_classes)
     if config.label is not None:
@@ -97,9 +114,17 @@ def main(config: Config) -> None:
     draw.write(out / "samples.npz", system, params, draw.Request(sampler, sigmas, seeds, labels, config.batch_size))
     images = draw.first_images(out / "samples.npz", 256)
     save_png(out / "samples.png", image_grid(images, columns=int(np.ceil(len(images) ** 0.5)), scale=4))
-    print(
-        f"{len(seeds)} images from step {step} on {jax.device_count()} device(s) in {out}/samples.npz and samples.png"
-    )
+    print(f"{len(seeds)} images on {jax.device_count()} device(s) in {out}/samples.npz and samples.png")
+
+
+def describe(config: Config) -> published.Model:
+    """The model of a run or of a published checkpoint; its parameters are read when they are asked for."""
+    if config.checkpoint is not None:
+        return published.load(config.checkpoint)
+    assert config.workdir is not None
+    run_config, system = runs.of_run(config.workdir)
+    read = lambda: runs.averaged_params(run_config, system)[0]  # noqa: E731
+    return published.Model(system.denoiser, system.precond, system.shape, system.num_classes, read)
 
 
 if __name__ == "__main__":

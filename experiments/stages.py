@@ -152,7 +152,7 @@ def sample(config: Training, system: System, params: Params, folder: Path) -> tu
     request = draw.Request(heun(), grids.karras(config.num_steps), seeds, labels)
     draw.write(folder / "samples.npz", system, params, request)
     images, labels = draw.read(folder / "samples.npz")
-    save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=4))
+    save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=6))
     return images, labels
 
 

@@ -1,10 +1,20 @@
 """What every experiment builds: a diffusion system as a few functions."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from jaxdiff.precond import Preconditioning
 from jaxdiff.types import Array, Denoiser, Float, Key, Params
+
+
+class Drawable(Protocol):
+    """What drawing images needs of a system: its denoiser for some labels, and the shape of its images."""
+
+    @property
+    def denoiser(self) -> Callable[[Params, Array | None], Denoiser]: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
 
 class System(NamedTuple):

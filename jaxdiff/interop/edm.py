@@ -63,18 +63,33 @@ def load_edm(path: str | Path) -> tuple[nn.Module, Params, Preconditioning, dict
 
 
 def _assemble(checkpoint: EdmCheckpoint) -> tuple[nn.Module, Params, Preconditioning]:
-    kind, kwargs = KINDS[checkpoint.class_name], dict(checkpoint.kwargs)
+    levels = checkpoint.kwargs.get("M", 1000)
+    if "u" in checkpoint.state_dict and checkpoint.state_dict["u"].size != levels + 1:
+        raise CheckpointFormatError(f"M is {levels}, but u has {checkpoint.state_dict['u'].size} levels")
+    net, row = from_arguments(checkpoint.class_name, checkpoint.kwargs, len(checkpoint.state_dict))
+    params = to_params(checkpoint.state_dict, abstract_params(net), prefix="model.")
+    return net, jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), params), row
+
+
+def from_arguments(class_name: str, kwargs: Mapping[str, Any], entries: int) -> tuple[Any, Preconditioning]:
+    """The network and the preconditioning that a published model's class and arguments describe.
+
+    Args:
+      class_name: one of `KINDS`; kwargs: its arguments, spelled as the authors spell them.
+      entries: arrays that the checkpoint holds, which bounds the number of blocks.
+    Raises: CheckpointFormatError naming what is not known.
+    """
+    kind, kwargs = KINDS[class_name], dict(kwargs)
     settings = {
         ours: _number(theirs, kwargs.pop(theirs)) for theirs, ours in kind.arguments.items() if theirs in kwargs
     }
-    levels = settings.get("num_levels", 1000)
-    if "u" in checkpoint.state_dict and checkpoint.state_dict["u"].size != levels + 1:
-        raise CheckpointFormatError(f"M is {levels}, but u has {checkpoint.state_dict['u'].size} levels")
-    net = _network(kind, kwargs, len(checkpoint.state_dict))
+    return _network(kind, kwargs, entries), kind.build(**settings)
+
+
+def abstract_params(net: Any) -> Params:
+    """Shapes of a network's parameters, without allocating any."""
     x = jax.ShapeDtypeStruct((1, net.img_resolution, net.img_resolution, net.in_channels), jnp.float32)
-    like = jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32))
-    params = to_params(checkpoint.state_dict, like, prefix="model.")
-    return net, jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), params), kind.build(**settings)
+    return jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32))
 
 
 def _number(name: str, value: Any) -> Any:
