@@ -3,8 +3,8 @@
     python -m experiments.convert --checkpoint edm-cifar10-32x32-cond-vp.pkl --out models/cifar10-cond-vp
     python -m experiments.sample --checkpoint models/cifar10-cond-vp
 
-The published files (https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/) have a licence of their own. They could not be had
-where this was written: the reader was tested on files forged in their layout from recorded values.
+The published files (https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/) have a licence of their own; they could not be
+had where this was written: the reader was tested on files forged in their layout from recorded values.
 """
 
 from dataclasses import dataclass
