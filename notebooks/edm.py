@@ -1,0 +1,136 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # EDM in jaxdiff
+# Denoisers, samplers and a trained network, after Karras et al. 2022 (arXiv 2206.00364).
+#
+# On Colab choose *Runtime > Change runtime type > TPU* (or GPU) first. The next cell leaves Colab's JAX as it is: it
+# matches the device. Set `JAXDIFF_SOURCE` to the address of your clone if jaxdiff is not installed yet.
+
+# %%
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxdiff") is None:
+    source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source], check=True)
+    missing = [name for name in ("optax", "tyro", "jaxtyping", "grain") if importlib.util.find_spec(name) is None]
+    if missing:
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
+
+import jax
+
+print(f"jax {jax.__version__} on {jax.devices()}")
+
+# %%
+from functools import partial
+from pathlib import Path
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+from jaxdiff import grids, toy
+from jaxdiff.samplers import churn, dpmpp_2m, euler, heun, sample, trajectory
+
+FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in under a minute
+
+# %% [markdown]
+# ## 1. A denoiser that is known exactly
+# For a mixture of Gaussians the posterior mean $D(x, \sigma) = E[x_0 \mid x_0 + \sigma n = x]$ has a closed form. The
+# probability-flow ODE $\mathrm{d}x/\mathrm{d}\sigma = (x - D(x, \sigma)) / \sigma$ (Eq. 1 and 3 of the paper) carries
+# noise to data; churn (Alg. 2) adds noise on the way and takes it out again.
+
+# %%
+mixture = toy.ring(modes=8, radius=1.0, std=0.08)
+denoise = partial(toy.denoiser, mixture)
+sigmas = grids.karras(64, sigma_max=10.0)
+x = sigmas[0] * jax.random.normal(jax.random.key(0), (60, 2))
+
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.5), sharex=True, sharey=True)
+for axis, title, sampler in (
+    (axes[0], "ODE: heun()", heun()),
+    (axes[1], "with churn: churn(heun(), 5)", churn(heun(), 5)),
+):
+    end, states = trajectory(sampler, denoise, x, sigmas, key=jax.random.key(1))
+    # Divided by the standard deviation at each level, so that start and end fit one picture.
+    scaled = np.asarray(states) / np.sqrt(0.5 + sigmas**2)[:, None, None]
+    axis.plot(scaled[..., 0], scaled[..., 1], lw=0.5, color="tab:blue", alpha=0.5)
+    axis.plot(*scaled[-1].T, "k.", ms=4)
+    axis.set_title(title)
+    axis.set_aspect("equal")
+fig.suptitle("From noise to a ring of Gaussians, in units of the standard deviation at each level")
+plt.show()
+
+# %% [markdown]
+# ## 2. Accuracy against cost
+# Against a solution with 2,000 steps: Euler's error falls with the number of evaluations, that of Heun and
+# DPM-Solver++(2M) with its square. The grid ends at $\sigma = 0.05$ here, where the ODE is smooth.
+
+# %%
+smooth = partial(toy.denoiser, toy.ring(modes=8, std=0.3))
+start = 10.0 * jax.random.normal(jax.random.key(0), (256, 2))
+levels = lambda n: np.geomspace(10.0, 0.05, n + 1)  # noqa: E731
+exact = sample(heun(), smooth, start, levels(2_000))
+
+for name, make, evaluations in (
+    ("euler()", euler, 1),
+    ("heun()", heun, 2),
+    ("dpmpp_2m()", dpmpp_2m, 1),
+):
+    counts = np.array([8, 16, 32, 64, 128])
+    error = [float(jnp.sqrt(jnp.mean((sample(make(), smooth, start, levels(n)) - exact) ** 2))) for n in counts]
+    plt.loglog(counts * evaluations, error, "o-", label=name)
+plt.xlabel("evaluations of the denoiser")
+plt.ylabel("RMS error of the end point")
+plt.legend()
+plt.grid(alpha=0.3)
+plt.show()
+
+# %% [markdown]
+# ## 3. Digits
+# The command `python -m experiments.edm_digits` does all of this by itself; here are its parts. It resumes when the
+# folder holds a checkpoint, so that running the cell again costs nothing.
+
+# %%
+from experiments import draw, edm_digits, runs
+from experiments.picture import image_grid
+
+workdir = Path(os.environ.get("JAXDIFF_RUNS", "runs")) / ("edm_notebook_fast" if FAST else "edm_digits")
+edm_digits.main(edm_digits.Config(workdir=workdir, smoke=FAST))
+config, system = runs.of_run(workdir)
+params, step = runs.averaged_params(config, system)
+
+# %% [markdown]
+# ## 4. The same seeds, four samplers
+# Image i is a function of seed i only. Rows: samplers; columns: seeds, with class = seed mod 10.
+
+# %%
+seeds = np.arange(10)
+num_steps = 4 if FAST else 18
+rows = {
+    f"euler, {num_steps} evaluations": (euler(), num_steps),
+    f"dpmpp_2m, {num_steps} evaluations": (dpmpp_2m(), num_steps),
+    f"heun, {2 * num_steps - 1} evaluations": (heun(), num_steps),
+    f"heun with churn, {2 * num_steps - 1} evaluations": (churn(heun(), num_steps / 2), num_steps),
+}
+images = []
+for sampler, n in rows.values():
+    request = draw.Request(sampler, grids.karras(n), seeds, seeds % 10)
+    images += list(draw.draw(system, params, request, progress=False))
+plt.figure(figsize=(9, 4))
+plt.imshow(image_grid(np.concatenate(images), columns=len(seeds), scale=6))
+plt.yticks([27 + 54 * i for i in range(len(rows))], list(rows))
+plt.xticks([])
+plt.title(f"EDM on digits after {step} steps")
+plt.show()
