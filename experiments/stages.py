@@ -15,7 +15,7 @@ from experiments import cli, draw, workdir
 from experiments.picture import image_grid, save_png
 from experiments.system import System
 from jaxdiff import grids
-from jaxdiff.data import digits, pipeline
+from jaxdiff.data import cifar10, digits, pipeline
 from jaxdiff.metrics import digits as digit_metrics
 from jaxdiff.samplers import heun
 from jaxdiff.train import ema, sharding
@@ -31,7 +31,7 @@ class Training:
 
     workdir: Path = Path("runs/unnamed")
     """Folder of the run."""
-    data: Literal["digits"] = "digits"
+    data: Literal["digits", "cifar10"] = "digits"
     """Data set; digits are scikit-learn's 8x8 handwritten digits, which need no download."""
     smoke: bool = False
     """Do everything in seconds with a tiny network, to see that it runs."""
@@ -79,9 +79,10 @@ def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
     with cli.bad_input():
         budget = check(config)
         system = build(config)
+        source = training_data(config, system)
         jax.eval_shape(system.init, jax.random.key(0))
         folder = workdir.claim(config.workdir, name, config)
-    state = train(config, system, budget)
+    state = train(config, system, source, budget)
     if int(state.step) < config.steps:
         return
     trained = time.monotonic()
@@ -94,7 +95,7 @@ def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
         "sampler": "heun",
         "num_steps": config.num_steps,
         "nfe": 2 * config.num_steps - 1,
-        "metrics": evaluate(images, labels),
+        "metrics": evaluate(images, labels) if config.data == "digits" else {},
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "seconds": {
             "training": round(trained - started, 1),
@@ -133,10 +134,23 @@ def average(config: Training) -> Callable[[Array], Array]:
     return ema.decay(config.batch_size, config.ema_halflife, config.ema_rampup)
 
 
-def train(config: Training, system: System, budget: Budget) -> TrainState:
+def training_data(config: Training, system: System) -> pipeline.Source:
+    """Examples {"image", "label"} of the data set that the flags name.
+
+    Raises: ValueError when it is not there, or its images are not those that the system is made for.
+    """
+    if config.data == "digits":
+        data = digits.load("train")
+        source: pipeline.Source = pipeline.ArraySource(image=data.images, label=data.labels.astype(np.int32))
+    else:
+        source = cifar10.load("train")
+    if source[0]["image"].shape != system.shape:
+        raise ValueError(f"--data {config.data} has images {source[0]['image'].shape}, the network {system.shape}")
+    return source
+
+
+def train(config: Training, system: System, source: pipeline.Source, budget: Budget) -> TrainState:
     """From the newest checkpoint, or from the start, to the last step."""
-    data = digits.load("train")
-    source = pipeline.ArraySource(image=data.images, label=data.labels.astype(np.int32))
     key_init, key_train = jax.random.split(jax.random.key(config.seed))
     adam = optimizer(config)
     state = create(jax.jit(system.init)(key_init), adam)

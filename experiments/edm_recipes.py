@@ -1,0 +1,127 @@
+"""The training configurations of Karras et al. 2022, Table 7 and Appendix F, as frozen data.
+
+Each FID is the paper's (its Table 2 or 3, 50,000 images, minimum of three), never ours: none of these was trained here.
+All of them use EDM's preconditioning, noise distribution and loss (config F); `experiments.edm_cifar` trains the
+CIFAR-10 ones. Costs are those that the authors' repository states, rounded.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from jaxdiff import augment
+from jaxdiff.nets.unet_adm import DhariwalUNet
+from jaxdiff.nets.unet_song import SongUNet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One column of the table.
+
+    Attributes:
+      architecture: DDPM++ and NCSN++ are the two forms of `SongUNet`, ADM is `DhariwalUNet`.
+      resolution, label_dim: of the data.
+      model_channels, channel_mult, num_blocks, attn_resolutions, dropout: of the network.
+      augment: probability of EDM's augmentation, 0 for none.
+      million_images: length of training; batch_size, learning_rate, warmup_images, ema_halflife in images.
+      fid, nfe: of the paper, deterministic sampler, and its number of evaluations.
+      cost: of the paper's own training runs.
+    """
+
+    architecture: Literal["DDPM++", "NCSN++", "ADM"]
+    resolution: int
+    label_dim: int
+    million_images: int
+    batch_size: int
+    learning_rate: float
+    dropout: float
+    augment: float
+    fid: float
+    nfe: int
+    cost: str
+    model_channels: int = 128
+    channel_mult: tuple[int, ...] = (2, 2, 2)
+    num_blocks: int = 4
+    attn_resolutions: tuple[int, ...] = (16,)
+    ema_halflife: int = 500_000
+    ema_rampup: float | None = 0.05
+    warmup_images: int = 10_000_000
+
+
+CIFAR10_COND_VP = Recipe(
+    "DDPM++", 32, 10, 200, 512, 1e-3, dropout=0.13, augment=0.12, fid=1.79, nfe=35, cost="about 2 days on 8 V100"
+)
+"""CIFAR-10 with classes, config F, VP architecture: FID 1.79 at 35 evaluations (the paper's)."""
+CIFAR10_COND_VE = replace(CIFAR10_COND_VP, architecture="NCSN++", fid=1.79)
+"""CIFAR-10 with classes, config F, VE architecture: FID 1.79 (the paper's)."""
+CIFAR10_UNCOND_VP = replace(CIFAR10_COND_VP, label_dim=0, fid=1.97)
+"""CIFAR-10 without classes, VP architecture: FID 1.97 (the paper's)."""
+CIFAR10_UNCOND_VE = replace(CIFAR10_COND_VE, label_dim=0, fid=1.98)
+"""CIFAR-10 without classes, VE architecture: FID 1.98 (the paper's)."""
+FFHQ_64_VP = Recipe(
+    "DDPM++",
+    64,
+    0,
+    200,
+    256,
+    2e-4,
+    dropout=0.05,
+    augment=0.15,
+    fid=2.39,
+    nfe=79,
+    cost="about 4 days on 8 V100",
+    channel_mult=(1, 2, 2, 2),
+)
+"""FFHQ at 64x64, VP architecture: FID 2.39 at 79 evaluations (the paper's)."""
+FFHQ_64_VE = replace(FFHQ_64_VP, architecture="NCSN++", fid=2.53)
+"""FFHQ at 64x64, VE architecture: FID 2.53 (the paper's)."""
+AFHQV2_64_VP = replace(FFHQ_64_VP, dropout=0.25, fid=1.96)
+"""AFHQv2 at 64x64, VP architecture: FID 1.96 (the paper's)."""
+AFHQV2_64_VE = replace(FFHQ_64_VE, dropout=0.25, fid=2.16)
+"""AFHQv2 at 64x64, VE architecture: FID 2.16 (the paper's)."""
+IMAGENET_64_ADM = Recipe(
+    "ADM",
+    64,
+    1000,
+    2500,
+    4096,
+    1e-4,
+    dropout=0.10,
+    augment=0.0,
+    fid=1.36,
+    nfe=511,
+    cost="about 2 weeks on 32 A100",
+    model_channels=192,
+    channel_mult=(1, 2, 3, 4),
+    num_blocks=3,
+    attn_resolutions=(32, 16, 8),
+    ema_halflife=50_000_000,
+    ema_rampup=None,
+)
+"""ImageNet at 64x64 with classes, ADM: FID 1.36 with the stochastic sampler at 511 evaluations (the paper's)."""
+
+
+def augmentation(recipe: Recipe) -> augment.Config | None:
+    """EDM's pipeline for this recipe, or None."""
+    return augment.training(recipe.augment) if recipe.augment else None
+
+
+def network(recipe: Recipe, channels: int = 3, **changes: Any) -> SongUNet | DhariwalUNet:
+    """The recipe's network for images of `channels` channels; `changes` replace its attributes."""
+    config = augmentation(recipe)
+    options: dict[str, Any] = {
+        "img_resolution": recipe.resolution,
+        "in_channels": channels,
+        "out_channels": channels,
+        "label_dim": recipe.label_dim,
+        "augment_dim": augment.label_dim(config) if config else 0,
+        "model_channels": recipe.model_channels,
+        "channel_mult": recipe.channel_mult,
+        "num_blocks": recipe.num_blocks,
+        "attn_resolutions": recipe.attn_resolutions,
+        "dropout": recipe.dropout,
+    }
+    if recipe.architecture == "ADM":
+        return DhariwalUNet(**{**options, **changes})
+    ncsn = {"embedding_type": "fourier", "channel_mult_noise": 2, "encoder_type": "residual"}
+    ncsn |= {"resample_filter": (1, 3, 3, 1)}
+    return SongUNet(**{**options, **(ncsn if recipe.architecture == "NCSN++" else {}), **changes})

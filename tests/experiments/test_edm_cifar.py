@@ -1,0 +1,66 @@
+"""The CIFAR-10 recipes: shrunk on digits, and what they say where the data set is absent."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import cli, edm_cifar, edm_recipes
+from tests.experiments.conftest import command
+
+
+def test_smoke_writes_every_file(tmp_path):
+    done = command("edm_cifar", "--smoke", "--recipe", "uncond_ve", "--workdir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    names = {"config.json", "metrics.jsonl", "checkpoints", "samples.png", "samples.npz", "report.json"}
+    assert names <= {path.name for path in (tmp_path / "run").iterdir()}
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert "svm_accuracy" not in report["metrics"], "there are no classes to be accurate about"
+    with np.load(tmp_path / "run" / "samples.npz") as file:
+        assert "labels" not in file.files
+
+
+def test_the_paper_s_values_are_used_on_cifar10():
+    """Karras et al. 2022, Table 7."""
+    config = edm_cifar.resolve(edm_cifar.Config(data="cifar10"))
+    assert (config.batch_size, config.learning_rate, config.steps) == (512, 1e-3, 390_625)
+    assert (config.warmup, config.ema_halflife, config.ema_rampup) == (10_000_000, 500_000, 0.05)
+    assert edm_cifar.resolve(edm_cifar.Config(data="cifar10", batch_size=64)).batch_size == 64
+    system = edm_cifar.system(config)
+    shapes = jax.eval_shape(system.init, jax.random.key(0))
+    size = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes))
+    assert size / 1e6 == pytest.approx(55.73, abs=0.006)
+
+
+def test_loss_is_augmented_and_finite():
+    config = edm_cifar.resolve(edm_cifar.Config(smoke=True))
+    system = edm_cifar.system(config)
+    params = system.init(jax.random.key(0))
+    batch = {"image": jnp.zeros((4, 8, 8, 1)), "label": jnp.arange(4)}
+    loss = system.loss(params, jax.random.key(1), batch)
+    assert loss.shape == (4,)
+    assert np.all(np.isfinite(loss))
+    assert "map_augment" in params["params"]["map"], "the recipe conditions on its augmentation"
+
+
+def test_absent_data_set_is_one_line(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    flags = ["--data", "cifar10", "--workdir", str(tmp_path / "run"), "--batch-size", "8"]
+    monkeypatch.setattr(sys, "argv", ["prog", *flags])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(edm_cifar.main, edm_cifar.Config, prog="prog")
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert stop.value.code == 2
+    assert "CIFAR-10 is not prepared" in error
+    assert "tensorflow" not in sys.modules
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_recipe_builds_its_network():
+    recipes = {name: value for name, value in vars(edm_recipes).items() if isinstance(value, edm_recipes.Recipe)}
+    assert len(recipes) == 9
+    for recipe in recipes.values():
+        assert edm_recipes.network(recipe).img_resolution == recipe.resolution
