@@ -79,7 +79,7 @@ def test_host_memory_does_not_grow_with_the_number_of_images(system_and_params, 
 
 def test_sample_draws_from_a_run(smoke_run, tmp_path, capsys):
     out = tmp_path / "out"
-    sample.main(sample.Config(smoke_run[0], "dpmpp_2m", num_steps=3, seeds="5,0-2", label=7, out=out))
+    sample.main(sample.Config(smoke_run[0], sampler="dpmpp_2m", num_steps=3, seeds="5,0-2", label=7, out=out))
     with np.load(out / "samples.npz") as file:
         assert file["seeds"].tolist() == [5, 0, 1, 2]
         assert set(file["labels"]) == {7}
