@@ -5,8 +5,6 @@ that for 18, on the network of `experiments.edm_digits`. Ratios within one run; 
 """
 
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from benchmarks.timing import seconds
 from experiments import edm_digits, workdir
 from jaxdiff import grids
 from jaxdiff.samplers import heun, sample
@@ -28,13 +27,6 @@ class Config:
     """Images drawn at once."""
     repeats: int = 7
     """Timed pairs; the median is printed."""
-
-
-def seconds(run: Callable[[], Any]) -> float:
-    """Wall time of one call, to the end of what it started."""
-    started = time.perf_counter()
-    jax.block_until_ready(run())
-    return time.perf_counter() - started
 
 
 def main(config: Config) -> None:
