@@ -14,7 +14,9 @@ from numpy.lib import format as npy
 from tqdm import tqdm
 
 from experiments.system import Drawable
+from jaxdiff import grids
 from jaxdiff.grids import Grid
+from jaxdiff.precond import Preconditioning
 from jaxdiff.samplers import Sampler, sample
 from jaxdiff.types import Array, Params
 
@@ -37,6 +39,21 @@ def balanced_labels(seeds: np.ndarray, num_classes: int) -> np.ndarray | None:
       [0, 1]
     """
     return seeds % num_classes if num_classes else None
+
+
+def levels(
+    row: Preconditioning, num_steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+) -> Grid:
+    """The Karras grid inside the network's range, rounded to the levels that it knows, as EDM's sampler does.
+
+    Example:
+      >>> from jaxdiff import precond
+      >>> [round(sigma, 3) for sigma in levels(precond.ve(), 2).tolist()]
+      [80.0, 0.02, 0.0]
+    """
+    sigmas = grids.karras(num_steps, max(sigma_min, row.sigma_min), min(sigma_max, row.sigma_max), rho)
+    sigmas[:-1] = np.asarray(row.round_sigma(jnp.asarray(sigmas[:-1])))
+    return sigmas
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""EDM on CIFAR-10 by the paper's recipe (Karras et al. 2022, config F), or the same recipe, shrunk, on digits.
+"""EDM on CIFAR-10 by the recipes of Karras et al. 2022, Table 2, or the same recipes, shrunk, on digits.
 
     python -m experiments.edm_cifar --data cifar10 --recipe cond_vp     # 200 million images; FID 1.79 (the paper's)
     python -m experiments.edm_cifar                                     # 8x8 digits, minutes on a CPU
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from experiments import cli, edm_recipes, stages
 from experiments.system import System
 from jaxdiff import augment, precond
-from jaxdiff.losses import edm_loss, lognormal_sigma
+from jaxdiff.losses import denoising_loss
 from jaxdiff.types import Array, Denoiser, Key, Params
 
 RECIPES = {
@@ -37,6 +37,8 @@ class Config(stages.Training):
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
     recipe: Literal["cond_vp", "cond_ve", "uncond_vp", "uncond_ve"] = "cond_vp"
     """Conditional or not, DDPM++ (vp) or NCSN++ (ve)."""
+    row: Literal["A", "B", "C", "D", "E", "F"] = "F"
+    """Row of the paper's Table 2, from the VP or VE baseline (A) to everything (F)."""
     steps: int = 0
     """Training steps."""
     batch_size: int = 0
@@ -47,6 +49,8 @@ class Config(stages.Training):
     """Images over which the learning rate rises from 0."""
     ema_halflife: int = 0
     """Half-life of the parameters' average, in images."""
+    ema_rampup: float = -1
+    """The half-life is at most this share of the images seen so far; 0 for no limit, negative for the recipe's."""
     model_channels: int = 0
     """Width of the network."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -55,7 +59,7 @@ class Config(stages.Training):
 
 def resolve(config: Config) -> Config:
     """Zeros replaced: by the paper's values on CIFAR-10, by values that suit 8x8 digits otherwise."""
-    recipe = RECIPES[config.recipe]
+    recipe = edm_recipes.ablation(RECIPES[config.recipe], config.row)
     paper: dict[str, Any] = {
         "steps": recipe.million_images * 1_000_000 // recipe.batch_size,
         "batch_size": recipe.batch_size,
@@ -74,12 +78,14 @@ def resolve(config: Config) -> Config:
     }
     values = paper if config.data == "cifar10" else shrunk
     config = replace(config, **{name: getattr(config, name) or value for name, value in values.items()})
+    if config.ema_rampup < 0:
+        config = replace(config, ema_rampup=recipe.ema_rampup or 0.0)
     return replace(stages.smoke(config), model_channels=8) if config.smoke else config
 
 
 def system(config: Config) -> System:
     """The recipe's network, with augmentation in the loss."""
-    recipe = RECIPES[config.recipe]
+    recipe = edm_recipes.ablation(RECIPES[config.recipe], config.row)
     pipe = edm_recipes.augmentation(recipe)
     changes: dict[str, Any] = {"dtype": jnp.dtype(config.dtype), "model_channels": config.model_channels}
     size, channels = (32, 3) if config.data == "cifar10" else (8, 1)
@@ -92,7 +98,7 @@ def system(config: Config) -> System:
             "dropout": 0.0,
         }
     net = edm_recipes.network(recipe, channels, **changes)
-    edm = precond.edm()
+    row = recipe.preconditioning()
 
     def init(key: Key) -> Params:
         return net.init(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1))
@@ -100,7 +106,7 @@ def system(config: Config) -> System:
     def denoiser(params: Params, labels: Array | None, **cond: Any) -> Denoiser:
         if net.label_dim and labels is not None:
             cond["class_labels"] = jax.nn.one_hot(labels, net.label_dim)
-        return precond.denoiser(net.apply, params, edm, **cond)
+        return precond.denoiser(net.apply, params, row, **cond)
 
     def loss(params: Params, key: Key, batch: dict[str, Array]) -> Array:
         key_augment, key_sigma, key_noise, key_dropout = jax.random.split(key, 4)
@@ -108,10 +114,10 @@ def system(config: Config) -> System:
         cond: dict[str, Any] = {"train": True, "rngs": {"dropout": key_dropout}}
         if pipe is not None:
             x0, cond["augment_labels"] = augment.augment(key_augment, x0, pipe)
-        sigma = lognormal_sigma(jax.random.normal(key_sigma, x0.shape[:1]))
-        return edm_loss(denoiser(params, batch["label"], **cond), x0, sigma, jax.random.normal(key_noise, x0.shape))
+        sigma, noise = recipe.objective.levels(key_sigma, x0.shape[:1]), jax.random.normal(key_noise, x0.shape)
+        return denoising_loss(denoiser(params, batch["label"], **cond), x0, sigma, noise, recipe.objective.weight)
 
-    return System(init, loss, denoiser, edm, shape=(size, size, channels), num_classes=net.label_dim)
+    return System(init, loss, denoiser, row, shape=(size, size, channels), num_classes=net.label_dim)
 
 
 def main(config: Config) -> None:

@@ -1,16 +1,33 @@
 """The training configurations of Karras et al. 2022, Table 7 and Appendix F, as frozen data.
 
 Each FID is the paper's (its Table 2 or 3, 50,000 images, minimum of three), never ours: none of these was trained here.
-All of them use EDM's preconditioning, noise distribution and loss (config F); `experiments.edm_cifar` trains the
-CIFAR-10 ones. Costs are those that the authors' repository states, rounded.
+They are the paper's config F; `ablation` gives its rows A to E. `experiments.edm_cifar` trains the CIFAR-10 ones.
+Costs are those that the authors' repository states, rounded.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from jaxdiff import augment
+import jax
+
+from jaxdiff import augment, losses, precond
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.precond import Preconditioning
+from jaxdiff.types import Array, Key
+
+
+class Objective(NamedTuple):
+    """Noise levels from a key, and the weight of each level in the loss."""
+
+    levels: Callable[[Key, tuple[int, ...]], Array]
+    weight: Callable[[Array], Array]
+
+
+EDM_OBJECTIVE = Objective(lambda key, shape: losses.lognormal_sigma(jax.random.normal(key, shape)), losses.edm_weight)
+VP_OBJECTIVE = Objective(lambda key, shape: losses.vp_sigma(jax.random.uniform(key, shape)), losses.inverse_variance)
+VE_OBJECTIVE = Objective(lambda key, shape: losses.ve_sigma(jax.random.uniform(key, shape)), losses.inverse_variance)
 
 
 @dataclass(frozen=True)
@@ -23,6 +40,7 @@ class Recipe:
       model_channels, channel_mult, num_blocks, attn_resolutions, dropout: of the network.
       augment: probability of EDM's augmentation, 0 for none.
       million_images: length of training; batch_size, learning_rate, warmup_images, ema_halflife in images.
+      preconditioning, objective: constructor of the four coefficients; noise levels and weights of the loss.
       fid, nfe: of the paper, deterministic sampler, and its number of evaluations.
       cost: of the paper's own training runs.
     """
@@ -45,6 +63,8 @@ class Recipe:
     ema_halflife: int = 500_000
     ema_rampup: float | None = 0.05
     warmup_images: int = 10_000_000
+    preconditioning: Callable[[], Preconditioning] = precond.edm
+    objective: Objective = EDM_OBJECTIVE
 
 
 CIFAR10_COND_VP = Recipe(
@@ -98,6 +118,39 @@ IMAGENET_64_ADM = Recipe(
     ema_rampup=None,
 )
 """ImageNet at 64x64 with classes, ADM: FID 1.36 with the stochastic sampler at 511 evaluations (the paper's)."""
+
+
+def ablation(recipe: Recipe, row: Literal["A", "B", "C", "D", "E", "F"]) -> Recipe:
+    """The paper's way from the baseline to config F, backwards: each row lacks what the rows after it added.
+
+    F: everything. E: no augmentation. D: the loss of the original (VP or VE). C: its preconditioning too. B: its widths
+    at four resolutions. A: its batch size, learning rate, warm-up, dropout and average (decay 0.9999 or 0.999 a step).
+
+    Args:
+      recipe: a CIFAR-10 recipe of config F.
+      row: of the paper's Table 2.
+    Returns: the recipe of that row. Its `fid` stays that of row F.
+    Reference: Karras et al. 2022, Table 2 and Appendix F.3 and F.4 (Table 7, column "Baseline").
+    """
+    original = recipe.architecture == "DDPM++"
+    changes: list[dict[str, Any]] = [
+        {},
+        {"augment": 0.0},
+        {"objective": VP_OBJECTIVE if original else VE_OBJECTIVE},
+        {"preconditioning": precond.vp if original else precond.ve},
+        {"channel_mult": (1, 2, 2, 2)},
+        {
+            "batch_size": 128,
+            "learning_rate": 2e-4,
+            "warmup_images": 640_000,
+            "dropout": 0.1,
+            "ema_halflife": 890_000 if original else 90_000,
+            "ema_rampup": None,
+        },
+    ]
+    for change in changes[: "FEDCBA".index(row) + 1]:
+        recipe = replace(recipe, **change)
+    return recipe
 
 
 def augmentation(recipe: Recipe) -> augment.Config | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import cli, draw, published, runs
@@ -83,15 +82,6 @@ def choose(config: Config, row: Preconditioning) -> Sampler:
     return {"euler": samplers.euler, "heun": samplers.heun, "dpmpp_2m": samplers.dpmpp_2m}[config.sampler]()
 
 
-def levels(config: Config, row: Preconditioning) -> grids.Grid:
-    """The Karras grid inside the network's range, rounded to the levels that it knows."""
-    sigma_min, sigma_max = max(config.sigma_min, row.sigma_min), min(config.sigma_max, row.sigma_max)
-    grids.check_range(config.num_steps, config.sigma_min, config.sigma_max)
-    sigmas = grids.karras(config.num_steps, sigma_min, sigma_max, config.rho)
-    sigmas[:-1] = np.asarray(row.round_sigma(jnp.asarray(sigmas[:-1])))
-    return sigmas
-
-
 def main(config: Config) -> None:
     """Load, draw, write."""
     with cli.bad_input():
@@ -101,7 +91,9 @@ def main(config: Config) -> None:
         if (config.workdir is None) == (config.checkpoint is None):
             raise ValueError("give either --workdir or --checkpoint")
         system = describe(config)
-        sigmas, sampler = levels(config, system.precond), choose(config, system.precond)
+        grids.check_range(config.num_steps, config.sigma_min, config.sigma_max)
+        sigmas = draw.levels(system.precond, config.num_steps, config.sigma_min, config.sigma_max, config.rho)
+        sampler = choose(config, system.precond)
         if config.label is not None and not 0 <= config.label < system.num_classes:
             raise ValueError(f"label must be 0 to {system.num_classes - 1}, got {config.label}")
         params = system.params()

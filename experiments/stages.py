@@ -14,7 +14,6 @@ from tqdm import tqdm
 from experiments import cli, draw, workdir
 from experiments.picture import image_grid, save_png
 from experiments.system import System
-from jaxdiff import grids
 from jaxdiff.data import cifar10, digits, pipeline
 from jaxdiff.metrics import digits as digit_metrics
 from jaxdiff.samplers import heun
@@ -50,7 +49,7 @@ class Training:
     ema_halflife: int = 10_000
     """Half-life of the parameters' average, in images."""
     ema_rampup: float = 0.05
-    """The half-life is at most this share of the images seen so far."""
+    """The half-life is at most this share of the images seen so far; 0 for no such limit."""
     steps_per_dispatch: int = 0
     """Steps in one compiled call; 0 chooses 1 on CPUs and 25 elsewhere."""
     log_every: int = 50
@@ -131,7 +130,7 @@ def optimizer(config: Training) -> optax.GradientTransformation:
 
 def average(config: Training) -> Callable[[Array], Array]:
     """Decay of the parameters' average as a function of the step."""
-    return ema.decay(config.batch_size, config.ema_halflife, config.ema_rampup)
+    return ema.decay(config.batch_size, config.ema_halflife, config.ema_rampup or None)
 
 
 def training_data(config: Training, system: System) -> pipeline.Source:
@@ -163,7 +162,7 @@ def sample(config: Training, system: System, params: Params, folder: Path) -> tu
     """samples.npz and samples.png, with the deterministic EDM sampler."""
     seeds = np.arange(config.num_samples)
     labels = draw.balanced_labels(seeds, system.num_classes)
-    request = draw.Request(heun(), grids.karras(config.num_steps), seeds, labels)
+    request = draw.Request(heun(), draw.levels(system.precond, config.num_steps), seeds, labels)
     draw.write(folder / "samples.npz", system, params, request)
     images, labels = draw.read(folder / "samples.npz")
     save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=6))

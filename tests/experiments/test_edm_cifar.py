@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -35,15 +36,26 @@ def test_the_paper_s_values_are_used_on_cifar10():
     assert size / 1e6 == pytest.approx(55.73, abs=0.006)
 
 
-def test_loss_is_augmented_and_finite():
-    config = edm_cifar.resolve(edm_cifar.Config(smoke=True))
+@pytest.mark.parametrize("recipe", ["cond_vp", "uncond_ve"])
+def test_rows_of_the_paper_s_table_2(recipe):
+    """Each row changes what the paper says it changes, and nothing else."""
+    rows = [edm_recipes.ablation(edm_cifar.RECIPES[recipe], row) for row in "ABCDEF"]
+    changed = [{n for n in vars(a) if getattr(a, n) != getattr(b, n)} for a, b in pairwise(rows)]
+    hyperparameters = {"batch_size", "learning_rate", "warmup_images", "dropout", "ema_halflife", "ema_rampup"}
+    assert changed == [hyperparameters, {"channel_mult"}, {"preconditioning"}, {"objective"}, {"augment"}]
+    assert rows[-1] == edm_cifar.RECIPES[recipe]
+
+
+@pytest.mark.parametrize(("recipe", "row"), [("cond_vp", "A"), ("uncond_ve", "C"), ("cond_vp", "F")])
+def test_loss_of_a_row_is_finite(recipe, row):
+    config = edm_cifar.resolve(edm_cifar.Config(smoke=True, recipe=recipe, row=row))
     system = edm_cifar.system(config)
     params = system.init(jax.random.key(0))
     batch = {"image": jnp.zeros((4, 8, 8, 1)), "label": jnp.arange(4)}
     loss = system.loss(params, jax.random.key(1), batch)
     assert loss.shape == (4,)
     assert np.all(np.isfinite(loss))
-    assert "map_augment" in params["params"]["map"], "the recipe conditions on its augmentation"
+    assert ("map_augment" in params["params"]["map"]) == (row == "F"), "row F conditions on its augmentation"
 
 
 def test_absent_data_set_is_one_line(tmp_path, monkeypatch, capfd):

@@ -1,0 +1,152 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The design space of diffusion samplers
+# Table 1 of Karras et al. 2022 (arXiv 2206.00364), live: time steps, schedule and scaling, solver and churn are
+# separate choices, and any of them goes with any other.
+
+# %%
+import os
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+from jaxdiff import grids, schedules, toy
+from jaxdiff.samplers import churn, euler_step, heun, ode, sample, second_order_step, trajectory
+
+FAST = bool(os.environ.get("JAXDIFF_FAST"))
+print(f"jax {jax.__version__} on {jax.devices()}")
+
+LOW, HIGH = 0.002, 80.0
+mixture = toy.ring(modes=8, std=0.05)
+denoise = partial(toy.denoiser, mixture)
+x = HIGH * jax.random.normal(jax.random.key(0), (64 if FAST else 512, 2))
+exact = sample(heun(), denoise, x, grids.karras(500 if FAST else 2_000, LOW, HIGH))
+
+# %% [markdown]
+# ## 1. Truncation error
+# The ODE is solved in time $t$ (Alg. 3): $\mathrm{d}x/\mathrm{d}t$ depends on the schedule $\sigma(t)$ and the scale
+# $s(t)$, the time steps on the grid. The error is the RMS distance from the end point of an (almost) exact solution.
+# Solid: Heun; dashed: Euler. `docs/truncation.md` has the numbers in float64.
+
+# %%
+steps = {
+    "vp": partial(grids.vp, sigma_min=LOW, sigma_max=HIGH),
+    "ve": partial(grids.ve, sigma_min=LOW, sigma_max=HIGH),
+    "iddpm": partial(grids.iddpm, sigma_min=LOW, sigma_max=HIGH),
+    "edm": partial(grids.karras, sigma_min=LOW, sigma_max=HIGH),
+}
+vp = schedules.vp(*grids.vp_betas(LOW, HIGH))
+processes = {
+    "sigma(t) = t": schedules.linear(),
+    "sigma(t) = sqrt(t)": schedules.ve(),
+    "VP, scaled": schedules.variance_preserving(vp),
+}
+budgets = np.array([9] if FAST else [9, 15, 23, 35, 49, 79])
+solvers = {"euler": (euler_step, 1, "--"), "heun": (second_order_step(), 2, "-")}
+
+
+def error(process, solver, sigmas):
+    end = sample(ode(process, solver), denoise, x * (sigmas[0] / HIGH), sigmas)
+    return float(jnp.sqrt(jnp.mean(jnp.sum((end - exact) ** 2, axis=1))))
+
+
+fig, axes = plt.subplots(1, 3, figsize=(13, 4), sharey=True)
+for axis, (title, process) in zip(axes, processes.items(), strict=True):
+    for colour, (name, grid) in enumerate(steps.items()):
+        for solver, (step, price, style) in solvers.items():
+            row = [error(process, step, grid((nfe + price - 1) // price)) for nfe in budgets]
+            axis.loglog(budgets, row, style, color=f"C{colour}", marker="o", ms=3, label=f"{name}, {solver}")
+    axis.set_title(title)
+    axis.set_xlabel("evaluations of the denoiser")
+    axis.grid(alpha=0.3)
+axes[0].set_ylabel("RMS error of the end point")
+axes[0].legend(fontsize=7)
+plt.show()
+
+# %% [markdown]
+# ## 2. Curvature
+# Where trajectories are straight, a step of any length is exact. In $x$ against $t$ with $\sigma(t) = t$ and no
+# scaling they are nearly straight at both ends (Fig. 3 of the paper); other schedules bend them all the way. Below:
+# one coordinate of a few trajectories into two modes.
+
+# %%
+pair = partial(toy.denoiser, toy.mixture([[-1.0], [1.0]], variances=0.01))
+noise = jnp.linspace(-2, 2, 11)[:, None]
+levels = grids.karras(100 if FAST else 400, 0.01, 10.0)
+_, states = trajectory(heun(), pair, levels[0] * noise, levels)
+fig, axes = plt.subplots(1, 3, figsize=(13, 3.6))
+for axis, (title, process) in zip(axes, processes.items(), strict=True):
+    t = np.asarray(process.sigma_inv(jnp.asarray(levels)))
+    scale = np.asarray(process.s(jnp.asarray(t)))
+    axis.plot(t, np.asarray(states)[..., 0] * scale[:, None], color="tab:blue", lw=0.8)
+    axis.set_title(title)
+    axis.set_xlabel("t")
+axes[0].set_ylabel("s(t) x")
+plt.show()
+
+# %% [markdown]
+# ## 3. Churn
+# Alg. 2 adds noise and takes it out again, which corrects errors that were made before. Here the denoiser is exact:
+# churn has only the error of coarse steps to work on and adds more than it removes, and it saturates where gamma reaches
+# its limit, sqrt(2) - 1. Its use is with trained denoisers (Sec. 4 of the paper). Measured by how far samples lie from
+# the nearest mode, against 0.05 * sqrt(pi / 2) for the mixture itself.
+
+# %%
+amounts = [0, 2, 5, 10, 20, 40]
+num = 256 if FAST else 4096
+start = HIGH * jax.random.normal(jax.random.key(1), (num, 2))
+for n in (8,) if FAST else (8, 18, 40):
+    spread = []
+    for amount in amounts:
+        sampler = churn(heun(), amount) if amount else heun()
+        end = np.asarray(sample(sampler, denoise, start, grids.karras(n, LOW, HIGH), key=jax.random.key(2)))
+        spread.append(np.linalg.norm(end[:, None] - mixture.means[None], axis=2).min(1).mean())
+    plt.plot(amounts, spread, "o-", label=f"{n} steps")
+plt.axhline(0.05 * np.sqrt(np.pi / 2), color="k", ls=":", label="the mixture itself")
+plt.xlabel("S_churn")
+plt.ylabel("mean distance from the nearest mode")
+plt.legend()
+plt.show()
+
+# %% [markdown]
+# ## 4. The same on digits
+# The network of `python -m experiments.edm_digits`, with the same seeds under different choices of the table.
+
+# %%
+from experiments import draw, edm_digits, runs
+from experiments.picture import image_grid
+
+workdir = Path(os.environ.get("JAXDIFF_RUNS", "runs")) / ("edm_notebook_fast" if FAST else "edm_digits")
+edm_digits.main(edm_digits.Config(workdir=workdir, smoke=FAST))
+config, system = runs.of_run(workdir)
+params, step = runs.averaged_params(config, system)
+
+seeds = np.arange(10)
+choices = {
+    "VP steps, Euler, 18": (ode(schedules.variance_preserving(vp), euler_step), steps["vp"](18)),
+    "VE steps, Euler, 18": (ode(schedules.ve(), euler_step), steps["ve"](18)),
+    "EDM steps, Euler, 18": (ode(schedules.linear(), euler_step), steps["edm"](18)),
+    "EDM steps, Heun, 17": (ode(schedules.linear()), steps["edm"](9)),
+}
+images = []
+for sampler, sigmas in choices.values():
+    images += list(draw.draw(system, params, draw.Request(sampler, sigmas, seeds, seeds % 10), progress=False))
+plt.figure(figsize=(9, 4))
+plt.imshow(image_grid(np.concatenate(images), columns=len(seeds), scale=6))
+plt.yticks([27 + 54 * i for i in range(len(choices))], list(choices))
+plt.xticks([])
+plt.title(f"EDM on digits after {step} steps: choice and evaluations")
+plt.show()
