@@ -100,8 +100,8 @@ plt.show()
 # %% [markdown]
 # ## 3. Churn
 # Alg. 2 adds noise and takes it out again, which corrects errors that were made before. Here the denoiser is exact:
-# churn has only the error of coarse steps to work on and adds more than it removes; it saturates where gamma reaches its
-# limit, sqrt(2) - 1. Its use is with trained denoisers (Sec. 4 of the paper). Measured by how far samples lie from
+# churn has only the error of coarse steps to work on and adds more than it removes; it saturates where gamma reaches
+# sqrt(2) - 1, its limit. Its use is with trained denoisers (Sec. 4 of the paper). Measured by how far samples lie from
 # the nearest mode, against 0.05 * sqrt(pi / 2) for the mixture itself.
 
 # %%
