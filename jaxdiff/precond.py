@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff import grids, schedules
-from jaxdiff.types import Array, Batch, Denoiser, Params, expand, state_type
+from jaxdiff.types import Array, Batch, Denoiser, Params, expand, positive, state_type
 
 Coefficient = Callable[[Array], Array]
 
@@ -154,7 +154,8 @@ def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Precondition
       params: its first argument.
       precond: the four coefficients.
       **cond: further arguments of the network: class labels, a dropout key, ...
-    Returns: a denoiser whose output is float32 (float64 where x is) whatever the network computes in.
+    Returns: a denoiser whose output is float32 (float64 where x is) whatever the network computes in; it raises
+      ValueError when it is given a sigma on the host that is not positive.
     Reference: Karras et al. 2022, Eq. 7.
     Example:
       >>> d = denoiser(lambda params, x, c_noise: params * x, 0.0, edm(sigma_data=1.0))
@@ -164,7 +165,7 @@ def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Precondition
 
     def denoise(x: Batch, sigma: Array) -> Batch:
         x = x.astype(state_type(x))
-        sigma = jnp.asarray(sigma, x.dtype)
+        sigma = jnp.asarray(positive(sigma), x.dtype)
         c_skip, c_out, c_in = (expand(c(sigma), x) for c in (precond.c_skip, precond.c_out, precond.c_in))
         f = apply_fn(params, c_in * x, precond.c_noise(sigma), **cond)
         return c_skip * x + c_out * f.astype(x.dtype)

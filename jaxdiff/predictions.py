@@ -8,11 +8,12 @@ With x = x0 + sigma * n and the variance-preserving view x_t = alpha * x, alpha 
     mu = E[x' | x, x0], the mean one step down, at sigma_next
 
 Each function takes x [B, ...] and sigma [] or [B] (> 0, in data units) and maps [B, ...] to [B, ...].
+Where a level divides, one on the host that is not positive is a ValueError.
 """
 
 import jax.numpy as jnp
 
-from jaxdiff.types import ArrayLike, Batch, expand
+from jaxdiff.types import ArrayLike, Batch, expand, positive
 
 
 def eps_from_x0(x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
@@ -23,7 +24,7 @@ def eps_from_x0(x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
       >>> eps_from_x0(x0, x0 + sigma * n, sigma).item()
       -2.0
     """
-    return (x - x0) / expand(sigma, x)
+    return (x - x0) / expand(positive(sigma), x)
 
 
 def x0_from_eps(eps: Batch, x: Batch, sigma: ArrayLike) -> Batch:
@@ -33,7 +34,7 @@ def x0_from_eps(eps: Batch, x: Batch, sigma: ArrayLike) -> Batch:
 
 def score_from_x0(x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
     """score = (x0 - x) / sigma^2 (Tweedie; Karras et al. 2022, Eq. 3)."""
-    return (x0 - x) / expand(sigma, x) ** 2
+    return (x0 - x) / expand(positive(sigma), x) ** 2
 
 
 def x0_from_score(score: Batch, x: Batch, sigma: ArrayLike) -> Batch:
@@ -43,7 +44,7 @@ def x0_from_score(score: Batch, x: Batch, sigma: ArrayLike) -> Batch:
 
 def v_from_x0(x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
     """v = ((x - x0) / sigma - sigma * x0) / sqrt(1 + sigma^2)."""
-    sigma = expand(sigma, x)
+    sigma = expand(positive(sigma), x)
     return ((x - x0) / sigma - sigma * x0) / jnp.sqrt(1 + sigma**2)
 
 
@@ -59,11 +60,11 @@ def mu_from_x0(x0: Batch, x: Batch, sigma: ArrayLike, sigma_next: ArrayLike) -> 
     Args:
       sigma_next: level one step down, [] or [B], 0 <= sigma_next < sigma.
     """
-    ratio = (expand(sigma_next, x) / expand(sigma, x)) ** 2
+    ratio = (expand(sigma_next, x) / expand(positive(sigma), x)) ** 2
     return x0 + ratio * (x - x0)
 
 
 def x0_from_mu(mu: Batch, x: Batch, sigma: ArrayLike, sigma_next: ArrayLike) -> Batch:
     """x0 = (mu - r * x) / (1 - r), r = sigma_next^2 / sigma^2."""
-    ratio = (expand(sigma_next, x) / expand(sigma, x)) ** 2
+    ratio = (expand(sigma_next, x) / expand(positive(sigma), x)) ** 2
     return (mu - ratio * x) / (1 - ratio)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 __all__ = [
@@ -70,3 +71,17 @@ def state_type(x: Array) -> jnp.dtype:
       'float32'
     """
     return jax.dtypes.canonicalize_dtype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def positive(sigma: ArrayLike) -> ArrayLike:
+    """`sigma` itself, once it is known not to be wrong on the host; a traced or device value is not looked at.
+
+    Raises: ValueError when a number or NumPy array is not positive everywhere.
+    Example:
+      >>> positive(-1.0)
+      Traceback (most recent call last):
+      ValueError: sigma must be positive, got -1.0
+    """
+    if not isinstance(sigma, jax.Array) and not np.all(np.asarray(sigma) > 0):
+        raise ValueError(f"sigma must be positive, got {sigma}")
+    return sigma

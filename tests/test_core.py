@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, guidance, precond, predictions, toy
+from jaxdiff import grids, guidance, losses, precond, predictions, toy
 from jaxdiff.types import expand
 
 MIXTURE = toy.mixture([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.0]], [0.2, 0.5, 0.3], [0.1, 0.2, 0.05])
@@ -167,6 +167,21 @@ def test_mixture_refuses(kwargs, name):
         toy.mixture(**kwargs)
     with pytest.raises(ValueError, match="x must be"):
         toy.denoiser(MIXTURE, jnp.zeros((2, 3)), 1.0)
+
+
+@pytest.mark.parametrize("sigma", [0.0, -1.0, np.array([1.0, 0.0])])
+def test_levels_on_the_host_must_be_positive(sigma):
+    x = jnp.ones((2, 3))
+    for call in (
+        lambda: predictions.eps_from_x0(x, x, sigma),
+        lambda: predictions.score_from_x0(x, x, sigma),
+        lambda: predictions.v_from_x0(x, x, sigma),
+        lambda: predictions.mu_from_x0(x, x, sigma, 0.0),
+        lambda: precond.denoiser(lambda params, x, c_noise: x, None, precond.edm())(x, sigma),
+        lambda: losses.edm_loss(lambda x, sigma: x, x, np.broadcast_to(sigma, (2,)), x),
+    ):
+        with pytest.raises(ValueError, match="sigma must be positive"):
+            call()
 
 
 def test_expand_refuses_other_shapes():

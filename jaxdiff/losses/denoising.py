@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxdiff import schedules
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, expand, positive
 
 
 def lognormal_sigma(normal: ArrayLike, p_mean: float = -1.2, p_std: float = 1.2) -> Array:
@@ -86,7 +86,8 @@ def denoising_loss(
       noise: n ~ N(0, I), [B, ...].
       weight: lambda, a function of sigma.
     Returns: [B].
-    Raises: ValueError when the shapes of x0 and noise, or of x0 and sigma, do not match.
+    Raises: ValueError when the shapes of x0 and noise, or of x0 and sigma, do not match, or a
+      level on the host is not positive.
     Reference: Karras et al. 2022, Eq. 2 and 8; departure: a mean over pixels where the authors' code keeps the sum,
       so that the value does not depend on the resolution. Adam does not see the factor.
     Example:
@@ -98,7 +99,7 @@ def denoising_loss(
         raise ValueError(f"noise must have the shape of x0, {list(x0.shape)}, got {list(noise.shape)}")
     if sigma.shape != x0.shape[:1]:
         raise ValueError(f"sigma must have shape [{x0.shape[0]}], one level per example, got {list(sigma.shape)}")
-    error = jnp.square(denoise(x0 + expand(sigma, x0) * noise, sigma) - x0)
+    error = jnp.square(denoise(x0 + expand(positive(sigma), x0) * noise, sigma) - x0)
     return weight(sigma) * jnp.mean(error, axis=tuple(range(1, x0.ndim)))
 
 
