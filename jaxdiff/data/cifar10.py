@@ -33,7 +33,7 @@ def load(split: str = "train", data_dir: str | Path | None = None) -> Source:
     Returns: a source for `pipeline.batches`.
     Raises: ValueError when the data set is not prepared there, saying how to prepare it. Preparing it downloads
       CIFAR-10 and needs TensorFlow once; reading it does not.
-    Reference: Krizhevsky 2009. Not run here, where the data set could not be had.
+    Reference: Krizhevsky 2009. Tested on small files in the true format; the data set itself could not be had here.
     """
     import tensorflow_datasets as tfds  # slow to import, and needed by nothing else
 
