@@ -1,6 +1,6 @@
 """Published state dicts of EDM's networks as params of jaxdiff's: the same names, other axes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -8,28 +8,35 @@ import numpy as np
 from jaxdiff.types import Params
 
 
-def to_params(state_dict: Mapping[str, np.ndarray], like: Params, prefix: str = "") -> Params:
+def to_params(
+    state_dict: Mapping[str, np.ndarray],
+    like: Params,
+    prefix: str = "",
+    resample_filter: Sequence[float] | None = None,
+) -> Params:
     """Parameters of a `SongUNet` or `DhariwalUNet` from a published state dict.
 
     Names map as "enc.8x8_block0.conv0.weight" -> params["enc_8x8_block0"]["conv0"]["kernel"]; convolutions turn from
-    OIHW to HWIO, matrices from [out, in] to [in, out]. Buffers named resample_filter are configuration, not parameters.
+    OIHW to HWIO, matrices from [out, in] to [in, out]. Buffers named resample_filter are configuration, not parameters:
+    they are compared with the network's own and dropped.
 
     Args:
       state_dict: name -> array.
       like: what `net.init` returns, or its `jax.eval_shape`.
       prefix: of the names that belong to the network, such as "model." in a preconditioner's state dict.
+      resample_filter: the network's taps; None drops the buffers unseen.
     Returns: params in the structure of `like`, in the type of the state dict.
-    Raises: ValueError naming what is missing, unknown or of another shape (with both shapes).
+    Raises: ValueError naming what is missing, unknown or of another shape (with both shapes), or a filter
+      other than the network's.
     Example:
       >>> to_params({"a.weight": np.ones((1, 2))}, {"params": {"a": {"kernel": np.zeros((2, 1))}}})
       {'params': {'a': {'kernel': array([[1.], [1.]])}}}
     """
     wanted = {published_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
-    given = {
-        name.removeprefix(prefix): np.asarray(value)
-        for name, value in state_dict.items()
-        if name.startswith(prefix) and not name.endswith("resample_filter")
-    }
+    given = {name.removeprefix(prefix): np.asarray(a) for name, a in state_dict.items() if name.startswith(prefix)}
+    filters = {name: given.pop(name) for name in list(given) if name.split(".")[-1] == "resample_filter"}
+    if resample_filter is not None:
+        _check_filters(filters, resample_filter)
     if missing := sorted(set(wanted) - set(given)):
         raise ValueError(f"the state dict lacks {', '.join(missing[:5])}" + (" ..." if len(missing) > 5 else ""))
     if unknown := sorted(set(given) - set(wanted)):
@@ -43,6 +50,17 @@ def to_params(state_dict: Mapping[str, np.ndarray], like: Params, prefix: str = 
             )
         converted[name] = value
     return jax.tree_util.tree_map_with_path(lambda path, leaf: converted[published_name(path)], like)
+
+
+def _check_filters(filters: Mapping[str, np.ndarray], taps: Sequence[float]) -> None:
+    """Published buffers hold the outer product of the normalised taps, [1, 1, n, n]."""
+    weights = np.asarray(taps, np.float64) / np.sum(taps)
+    expected = np.outer(weights, weights)[None, None]
+    for name, value in filters.items():
+        if value.shape != expected.shape or not np.allclose(value, expected, rtol=1e-5, atol=0):
+            raise ValueError(
+                f"{name} is {value.tolist()} in the checkpoint, {expected.tolist()} by the network's {tuple(taps)}"
+            )
 
 
 def published_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:

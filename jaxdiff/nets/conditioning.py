@@ -1,15 +1,17 @@
 """What a U-Net is told beside the image: the noise level, a class, the augmentation; and the checks on shapes."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.layers import Init, scaled
+from jaxdiff.nets.layers import Init, bounded, scaled
 from jaxdiff.types import Array, ArrayLike
+
+EmbeddingType = Literal["positional", "fourier"]
 
 
 class Conditioning(nn.Module):
@@ -25,13 +27,13 @@ class Conditioning(nn.Module):
     label_dim: int
     augment_dim: int
     label_dropout: float
-    embedding_type: Literal["positional", "fourier"]
+    embedding_type: EmbeddingType
     kernel_init: Init
     dtype: Any = None
 
     @nn.compact
     def __call__(
-        self, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
+        self, batch: int, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
     ) -> Array:
         linear = lambda features, name, bias=True: nn.Dense(  # noqa: E731
             features, bias, dtype=self.dtype, kernel_init=self.kernel_init, name=name
@@ -44,7 +46,7 @@ class Conditioning(nn.Module):
         if self.label_dim:
             labels = _or_zeros(class_labels, self.label_dim, t)
             if train and self.label_dropout:
-                labels = drop_labels(labels, _uniform(self, labels), self.label_dropout)
+                labels = drop_labels(labels, _uniform(self, batch), self.label_dropout)
             emb = emb + linear(self.noise_features, "map_label")(labels * self.label_dim**0.5)
         if self.augment_dim:
             augment = linear(self.noise_features, "map_augment", bias=False)
@@ -66,11 +68,12 @@ class AdmConditioning(nn.Module):
     augment_dim: int
     label_dropout: float
     kernel_init: Init
+    bias_scale: float
     dtype: Any = None
 
     @nn.compact
     def __call__(
-        self, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
+        self, batch: int, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
     ) -> Array:
         t = _as_vector(noise_labels)
         emb = positional(t, self.noise_features, end_point=False, cosine_first=True)
@@ -80,15 +83,19 @@ class AdmConditioning(nn.Module):
             )
             if augment_labels is not None or self.is_initializing():
                 emb = emb + augment(_or_zeros(augment_labels, self.augment_dim, t))
-        emb = nn.silu(nn.Dense(self.features, dtype=self.dtype, kernel_init=self.kernel_init, name="map_layer0")(emb))
-        emb = nn.Dense(self.features, dtype=self.dtype, kernel_init=self.kernel_init, name="map_layer1")(emb)
+        emb = nn.silu(self._layer("map_layer0", emb))
+        emb = self._layer("map_layer1", emb)
         if self.label_dim:
             labels = _or_zeros(class_labels, self.label_dim, t)
             if train and self.label_dropout:
-                labels = drop_labels(labels, _uniform(self, labels), self.label_dropout)
+                labels = drop_labels(labels, _uniform(self, batch), self.label_dropout)
             init = scaled(nn.initializers.variance_scaling(1.0, "fan_in", "normal"), self.label_dim**0.5)
             emb = emb + nn.Dense(self.features, False, self.dtype, kernel_init=init, name="map_label")(labels)
         return nn.silu(emb)
+
+    def _layer(self, name: str, emb: Array) -> Array:
+        bias = bounded(self.bias_scale / emb.shape[-1] ** 0.5)
+        return nn.Dense(self.features, True, self.dtype, kernel_init=self.kernel_init, bias_init=bias, name=name)(emb)
 
 
 def _as_vector(noise_labels: ArrayLike) -> Array:
@@ -102,15 +109,18 @@ def _or_zeros(labels: Array | None, dim: int, t: Array) -> Array:
     return jnp.zeros((1, dim), t.dtype) if labels is None else labels
 
 
-def _uniform(module: nn.Module, labels: Array) -> Array:
-    """One number an example, for dropping labels."""
-    return jax.random.uniform(module.make_rng("dropout"), (labels.shape[0], 1))
+def _uniform(module: nn.Module, batch: int) -> Array:
+    """One number an example, for dropping labels, also where all examples share one label."""
+    return jax.random.uniform(module.make_rng("dropout"), (batch, 1))
 
 
 def drop_labels(labels: Array, uniform: Array, rate: float) -> Array:
-    """Labels [B, L] whose uniform number [B, 1] is below the rate become zero, which means "no label".
+    """Labels [B or 1, L] whose uniform number [B, 1] is below the rate become zero, which means "no label".
 
     Reference: Ho & Salimans 2022, Alg. 1, for training the conditional and the unconditional network as one.
+    Example:
+      >>> drop_labels(jnp.ones((1, 2)), jnp.array([[0.05], [0.9]]), 0.1).tolist()
+      [[0.0, 0.0], [1.0, 1.0]]
     """
     return labels * (uniform >= rate).astype(labels.dtype)
 
@@ -128,11 +138,21 @@ def check_levels(img_resolution: int, model_channels: int, channel_mult: Sequenc
             )
 
 
-def check_inputs(net: Any, x: Array, class_labels: ArrayLike | None, augment_labels: ArrayLike | None) -> None:
+def check_choice(name: str, value: str, choices: Any) -> None:
+    """Raise ValueError unless the value is one of a Literal's."""
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}")
+
+
+def check_inputs(
+    net: Any, x: Array, noise_labels: ArrayLike, class_labels: ArrayLike | None, augment_labels: ArrayLike | None
+) -> None:
     """Raise ValueError unless the shapes of a call fit the network's attributes."""
     expected = (net.img_resolution, net.img_resolution, net.in_channels)
     if x.ndim != 4 or x.shape[1:] != expected:
         raise ValueError(f"x must be [B, {', '.join(map(str, expected))}] for this network, got {list(x.shape)}")
+    if jnp.shape(noise_labels) not in ((), (1,), x.shape[:1]):
+        raise ValueError(f"noise_labels must be [] or [{x.shape[0]}], got {list(jnp.shape(noise_labels))}")
     for name, labels, dim in (
         ("class_labels", class_labels, net.label_dim),
         ("augment_labels", augment_labels, net.augment_dim),

@@ -43,7 +43,7 @@ class Fourier(nn.Module):
 
     @nn.compact
     def __call__(self, t: Float[Array, " B"]) -> Float[Array, "B C"]:
-        freqs = self.param("freqs", nn.initializers.normal(self.scale), (self.channels // 2,))
+        freqs = self.param("freqs", nn.initializers.normal(self.scale), (self.channels // 2,), jnp.float32)
         # A parameter, so that params is the only collection, but a constant for the optimiser.
         angle = 2 * jnp.pi * t[:, None] * jax.lax.stop_gradient(freqs).astype(t.dtype)[None]
         return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=1)

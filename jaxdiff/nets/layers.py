@@ -33,6 +33,11 @@ def kaiming_uniform(scale: float = 1.0) -> Init:
     return scaled(jax.nn.initializers.variance_scaling(1.0, "fan_in", "uniform"), scale)
 
 
+def bounded(bound: float) -> Init:
+    """U(-bound, bound); zeros for 0."""
+    return lambda key, shape, dtype=jnp.float32, **kwargs: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
 def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | None = None) -> Image:
     """Filter rows and columns of every channel and double or halve the resolution.
 
@@ -69,6 +74,7 @@ class Conv(nn.Module):
       direction: "up", "down" or None.
       taps: the resampling filter.
       fused: convolve at the higher resolution with one common padding, which differs at the borders.
+      bias_scale: biases start in U(-b, b), b = bias_scale / sqrt(fan_in).
     """
 
     features: int
@@ -77,6 +83,7 @@ class Conv(nn.Module):
     taps: Sequence[float] = (1, 1)
     fused: bool = False
     kernel_init: Init = xavier_uniform()
+    bias_scale: float = 0.0
     dtype: Any = None
 
     @nn.compact
@@ -85,7 +92,7 @@ class Conv(nn.Module):
             return resample(x, self.taps, self.direction)
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        bias = self.param("bias", bounded(self.bias_scale / np.prod(shape[:3]) ** 0.5), (self.features,))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         w_pad, f_pad = self.kernel // 2, (len(self.taps) - 1) // 2
         if self.direction is None:

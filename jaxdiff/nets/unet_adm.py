@@ -27,9 +27,9 @@ class DhariwalUNet(nn.Module):
       dtype: type of computation; parameters and output are float32.
 
     Call: as `SongUNet`.
-    Raises: ValueError for shapes that do not fit these attributes, before anything is compiled.
+    Raises: ValueError for attributes out of range and shapes that do not fit them, before anything is compiled.
     Reference: Dhariwal & Nichol 2021, section 3; Karras et al. 2022, Appendix F.1 and Table 7, whose zero-initialised
-      layers and Kaiming-uniform initialisation are used.
+      layers are used. Labels start in N(0, 1), all else in U(-1, 1) / sqrt(fan_in), the framework default of ADM.
     """
 
     img_resolution: int
@@ -56,26 +56,27 @@ class DhariwalUNet(nn.Module):
         train: bool = False,
     ) -> Image:
         check_levels(self.img_resolution, self.model_channels, self.channel_mult)
-        check_inputs(self, x, class_labels, augment_labels)
+        check_inputs(self, x, noise_labels, class_labels, augment_labels)
         out_type = jnp.promote_types(x.dtype, jnp.float32)
         x = x if self.dtype is None else x.astype(self.dtype)
         init = kaiming_uniform(3**-0.5)
         emb = AdmConditioning(
             self.model_channels, self.model_channels * self.channel_mult_emb, self.label_dim, self.augment_dim,
-            self.label_dropout, init, dtype=self.dtype, name="map",
-        )(noise_labels, class_labels, augment_labels, train)  # fmt: skip
+            self.label_dropout, init, bias_scale=1.0, dtype=self.dtype, name="map",
+        )(x.shape[0], noise_labels, class_labels, augment_labels, train)  # fmt: skip
 
         def block(x: Image, features: int, name: str, attend: bool = False, **kwargs: Any) -> Image:
             return UNetBlock(
                 features, num_heads=features // 64 if attend else 0, dropout=self.dropout, kernel_init=init,
-                zero_init=kaiming_uniform(0.0), dtype=self.dtype, name=name, **kwargs,
+                zero_init=kaiming_uniform(0.0), bias_scale=1.0, dtype=self.dtype, name=name, **kwargs,
             )(x, emb, train)  # fmt: skip
 
         skips = []
         for level, mult in enumerate(self.channel_mult):
             res, features = self.img_resolution >> level, self.model_channels * mult
             if level == 0:
-                x = Conv(features, 3, kernel_init=init, dtype=self.dtype, name=f"enc_{res}x{res}_conv")(x)
+                first = f"enc_{res}x{res}_conv"
+                x = Conv(features, 3, kernel_init=init, bias_scale=1.0, dtype=self.dtype, name=first)(x)
             else:
                 x = block(x, x.shape[-1], f"enc_{res}x{res}_down", direction="down")
             skips.append(x)

@@ -7,10 +7,13 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxdiff.nets.conditioning import Conditioning, check_inputs, check_levels
+from jaxdiff.nets.conditioning import Conditioning, EmbeddingType, check_choice, check_inputs, check_levels
 from jaxdiff.nets.layers import Conv, Image, group_norm, xavier_uniform
 from jaxdiff.nets.unet_block import UNetBlock
 from jaxdiff.types import Array
+
+EncoderType = Literal["standard", "skip", "residual"]
+DecoderType = Literal["standard", "skip"]
 
 
 class SongUNet(nn.Module):
@@ -30,12 +33,12 @@ class SongUNet(nn.Module):
       embedding_type: of the noise label.
       encoder_type: "skip" and "residual" feed down-sampled images in at every resolution.
       decoder_type: "skip" sums images of every resolution.
-      resample_filter: taps for changes of resolution.
+      resample_filter: taps for changes of resolution, an even number of them.
       dtype: type of computation; parameters and output are float32.
 
     Call: net.apply(params, x [B, H, W, C], noise_labels [] or [B], class_labels=[B or 1, label_dim] or None,
       augment_labels=[B, augment_dim] or None, train=False, rngs={"dropout": key}) -> [B, H, W, out_channels].
-    Raises: ValueError for shapes that do not fit these attributes, before anything is compiled.
+    Raises: ValueError for attributes out of range and shapes that do not fit them, before anything is compiled.
     Reference: Song et al. 2021, Appendix H; Karras et al. 2022, Appendix F.1 and Table 7.
     """
 
@@ -51,10 +54,10 @@ class SongUNet(nn.Module):
     attn_resolutions: Sequence[int] = (16,)
     dropout: float = 0.1
     label_dropout: float = 0.0
-    embedding_type: Literal["positional", "fourier"] = "positional"
+    embedding_type: EmbeddingType = "positional"
     channel_mult_noise: int = 1
-    encoder_type: Literal["standard", "skip", "residual"] = "standard"
-    decoder_type: Literal["standard", "skip"] = "standard"
+    encoder_type: EncoderType = "standard"
+    decoder_type: DecoderType = "standard"
     resample_filter: Sequence[int] = (1, 1)
     dtype: Any = None
 
@@ -68,15 +71,25 @@ class SongUNet(nn.Module):
         train: bool = False,
     ) -> Image:
         check_levels(self.img_resolution, self.model_channels, self.channel_mult)
-        check_inputs(self, x, class_labels, augment_labels)
+        self._check_choices()
+        check_inputs(self, x, noise_labels, class_labels, augment_labels)
         out_type = jnp.promote_types(x.dtype, jnp.float32)
         x = x if self.dtype is None else x.astype(self.dtype)
         emb = Conditioning(
             self.model_channels * self.channel_mult_noise, self.model_channels * self.channel_mult_emb, self.label_dim,
             self.augment_dim, self.label_dropout, self.embedding_type, xavier_uniform(), dtype=self.dtype, name="map",
-        )(noise_labels, class_labels, augment_labels, train)  # fmt: skip
+        )(x.shape[0], noise_labels, class_labels, augment_labels, train)  # fmt: skip
         x = self._decode(*self._encode(x, emb, train), emb, train)
         return x.astype(out_type)
+
+    def _check_choices(self) -> None:
+        check_choice("embedding_type", self.embedding_type, EmbeddingType)
+        check_choice("encoder_type", self.encoder_type, EncoderType)
+        check_choice("decoder_type", self.decoder_type, DecoderType)
+        if len(self.resample_filter) % 2 or not sum(self.resample_filter):
+            raise ValueError(
+                f"resample_filter must have an even number of taps and a sum other than 0, got {self.resample_filter}"
+            )
 
     def _block(self, features: int, name: str, attend: bool = False, **kwargs: Any) -> UNetBlock:
         return UNetBlock(

@@ -1,10 +1,10 @@
 """Checkpoints by Orbax v1: train state, data iterator and config together, with a checksum of every array.
 
-The only file that imports Orbax. Saving is asynchronous and atomic; what cannot be read back is reported, set aside and
-never deleted.
+The only file that imports Orbax. Saving is asynchronous and atomic. Reading changes nothing on the disk, so that a run
+can be read while it trains; what cannot be read back is reported, set aside by the next save, and never deleted.
 """
 
-import os
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxdiff.types import Array, PyTree
 
@@ -56,48 +55,80 @@ def checksums(tree: PyTree) -> Array:
     return jnp.stack([one(leaf) for leaf in jax.tree.leaves(tree)])
 
 
+def _leaves(tree: PyTree) -> list[list[Any]]:
+    """Name, shape and type of every leaf, as JSON."""
+    named = jax.tree_util.tree_leaves_with_path(tree)
+    return [[jax.tree_util.keystr(path, simple=True, separator="/"), list(a.shape), str(a.dtype)] for path, a in named]
+
+
+def _difference(saved: list[list[Any]], wanted: list[list[Any]]) -> str:
+    """The first leaf in which two states differ, in words; empty where they agree."""
+    there, here = ({name: f"{dtype}{shape}" for name, shape, dtype in leaves} for leaves in (saved, wanted))
+    for name in dict.fromkeys([*there, *here]):
+        if there.get(name) != here.get(name):
+            return f"{name} is {there.get(name, 'absent')} in the checkpoint and {here.get(name, 'absent')} here"
+    return ""
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what went wrong first; Orbax wraps it several times."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 class Checkpoints:
     """The checkpoints of one run, under `<workdir>/checkpoints/<step>`.
 
     Args:
       workdir: folder of the run.
       keep_last: how many of the newest to keep, >= 1.
-      report: is told in one line of every checkpoint that cannot be read.
+      report: is told in one line of every checkpoint that cannot be read or written.
     """
 
     def __init__(self, workdir: Path, keep_last: int = 3, report: Callable[[str], None] = print):
         if keep_last < 1:
             raise ValueError(f"keep_last must be at least 1, got {keep_last}")
-        policies = ocp.training.preservation_policies
         self.directory = Path(workdir).absolute() / "checkpoints"
-        self.report = report
+        self.keep_last, self.report = keep_last, report
+        self.damaged: list[int] = []
         self.pending: Any = None
-        self._open = lambda: ocp.training.Checkpointer(
-            self.directory,
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=policies.LatestN(keep_last),
-            cleanup_tmp_directories=True,
-        )
+        self.writing = False
         self.checkpointer = self._open()
 
+    def _open(self) -> Any:
+        return ocp.training.Checkpointer(
+            self.directory,
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=ocp.training.preservation_policies.LatestN(self.keep_last),
+            cleanup_tmp_directories=self.writing,
+        )
+
     def steps(self) -> list[int]:
-        """Steps of the checkpoints that were saved whole, oldest first."""
-        return sorted(int(found.step) for found in self.checkpointer.checkpoints)
+        """Steps of the checkpoints that are whole on the disk, oldest first; waits for a save in progress."""
+        self._settle()
+        return sorted(int(found.step) for found in self.checkpointer.checkpoints if found.step not in self.damaged)
 
     def save(self, step: int, state: PyTree, extra: dict[str, Any]) -> None:
-        """Start to save; waits first for the save before this one.
+        """Start to save; waits first for the save before this one, and reports it when that failed.
 
         Args:
           step: names the folder.
           state: pytree of arrays.
           extra: JSON values, such as the position of the data iterator.
-        Raises: OSError when the save before this one failed.
+        Raises: OSError when this save could not be started; the next may be tried.
         """
-        self.wait()
-        beside = {"extra": extra, "checksums": np.asarray(checksums(state)).tolist()}
-        self.pending = self.checkpointer.save_checkpointables_async(
-            step, {"state": state}, custom_metadata=beside, force=True
-        )
+        self._settle()
+        if not self.writing:
+            self._make_room()
+        beside = {"extra": extra, "leaves": _leaves(state), "checksums": jax.device_get(checksums(state)).tolist()}
+        try:
+            self.pending = self.checkpointer.save_checkpointables_async(
+                step, {"state": state}, custom_metadata=beside, force=True
+            )
+        except Exception as error:
+            raise self._failed(error) from error
 
     def wait(self) -> None:
         """Until the last save is on the disk; raises OSError when it could not be written."""
@@ -107,51 +138,76 @@ class Checkpoints:
         try:
             pending.result()
         except Exception as error:  # Orbax's threads raise whatever the file system layer raised
-            raise OSError(f"a checkpoint could not be written to {self.directory}: {error}") from error
+            raise self._failed(error) from error
+
+    def _settle(self) -> None:
+        try:
+            self.wait()
+        except OSError as error:
+            self.report(str(error))
+
+    def _failed(self, error: Exception) -> OSError:
+        """Start afresh from what is on the disk, since Orbax still lists the checkpoint that failed."""
+        with contextlib.suppress(Exception):
+            self.checkpointer.close()
+        with contextlib.suppress(Exception):  # a disk too full for a folder: the next save fails in turn
+            self.checkpointer = self._open()
+        return OSError(f"a checkpoint could not be written to {self.directory}: {_reason(error)}")
 
     def restore(self, like: PyTree) -> Restored | None:
         """The newest checkpoint that can be read, or None where there is none at all.
 
         Args:
           like: a state of the same shapes, whose shardings the arrays will have.
-        Raises: CheckpointError when there are checkpoints, but none can be read.
+        Raises: CheckpointError when there are checkpoints, but none can be read, or the newest that can holds a state
+          of other shapes.
         """
         steps = self.steps()
         for step in reversed(steps):
             try:
-                restored = self._read(step, like)
+                beside = self.checkpointer.checkpointables_metadata(step).custom_metadata or {}
+                if "checksums" not in beside:
+                    raise CheckpointError("its metadata is missing")
+                difference = _difference(beside.get("leaves", _leaves(like)), _leaves(like))
+                state = None if difference else self._read(step, like, beside["checksums"])
             except Exception as error:  # a damaged file surfaces as any of many library errors
-                self._set_aside(step, error)
+                self.damaged.append(step)
+                self.report(f"checkpoint {step} is damaged ({_reason(error)}); trying the one before")
                 continue
-            return restored
+            if difference:
+                raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {difference}")
+            return Restored(state, beside["extra"], step)
         if steps:
+            self.damaged = []  # nothing is moved away while nothing better is known
             raise CheckpointError(f"none of the checkpoints {steps} in {self.directory} can be read")
         return None
 
-    def _read(self, step: int, like: PyTree) -> Restored:
+    def _read(self, step: int, like: PyTree, expected: list[int]) -> PyTree:
         abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
-        beside = self.checkpointer.checkpointables_metadata(step).custom_metadata
         state = self.checkpointer.load_checkpointables(step, {"state": abstract})["state"]
-        if np.asarray(checksums(state)).tolist() != list(beside["checksums"]):
+        if jax.device_get(checksums(state)).tolist() != list(expected):
             raise CheckpointError("its arrays are not those that were saved")
-        return Restored(state, beside["extra"], step)
+        return state
 
-    def _set_aside(self, step: int, error: Exception) -> None:
-        """Move a damaged checkpoint to <workdir>/damaged, where it is in nobody's way and not lost."""
-        damaged = self.directory.parent / "damaged"
-        damaged.mkdir(exist_ok=True)
-        target = damaged / str(step)
-        while target.exists():
-            target = target.with_name(target.name + "_")
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        self.report(
-            f"checkpoint {step} is damaged ({reason}); moved to {os.path.relpath(target)}, trying the one before"
-        )
+    def _make_room(self) -> None:
+        """Before the first save: half-written folders of a killed process go, damaged checkpoints to <workdir>/damaged.
+
+        Only who saves may do so: what looks half-written to a reader is being written by somebody.
+        """
         self.checkpointer.close()
-        shutil.move(self.directory / str(step), target)
+        for step in self.damaged:
+            target = self.directory.parent / "damaged" / str(step)
+            while target.exists():
+                target = target.with_name(target.name + "_")
+            target.parent.mkdir(exist_ok=True)
+            shutil.move(self.directory / str(step), target)
+            self.report(f"checkpoint {step} was moved to {target}")
+        self.damaged, self.writing = [], True
         self.checkpointer = self._open()
 
     def close(self) -> None:
-        """Finish what is being written and let go."""
-        self.wait()
-        self.checkpointer.close()
+        """Finish what is being written and let go; raises OSError when it could not be written."""
+        try:
+            self.wait()
+        finally:
+            self.checkpointer.close()

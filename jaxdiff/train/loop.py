@@ -99,38 +99,45 @@ def fit(
     metrics = MetricsFile(workdir / "metrics.jsonl", done)
 
     def save(done: int, state: TrainState) -> None:
-        if done not in checkpoints.steps():
-            try:
-                checkpoints.save(done, state, {"data": batches.get_state(), "config": config or {}})
-            except OSError as error:
-                report(f"{error}; training goes on")
+        try:
+            checkpoints.save(done, state, {"data": batches.get_state(), "config": config or {}})
+        except OSError as error:
+            report(f"{error}; training goes on")
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
-    try:
-        with _signals() as stop, _progress(budget.num_steps, done) as bar:
-            while done < budget.num_steps and not stop.is_set():
+    with _signals() as stop, _progress(budget.num_steps, done) as bar:
+        try:
+            while done < budget.num_steps:
                 count = min(budget.steps_per_dispatch - done % budget.steps_per_dispatch, budget.num_steps - done)
                 stacked = jax.tree.map(lambda *a: np.stack(a), *[next(batches) for _ in range(count)])
                 state, values = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
                 before, done = done, done + count
                 pending.append((before, values))
-                ending = stop.is_set() or done == budget.num_steps
+                stopping = stop.is_set()  # asked once, so that who stops has saved; a later signal waits for its turn
+                ending = stopping or done == budget.num_steps
                 saving = ending or done // budget.checkpoint_every > before // budget.checkpoint_every
                 if saving or done // budget.log_every > before // budget.log_every:
                     line = _fetch(pending, checkpoints)
                     pending = []
                     line["images_per_second"] = round(metrics.rate(done) * jax.tree.leaves(stacked)[0].shape[1], 1)
-                    metrics.write(line)
+                    try:
+                        metrics.write(line)
+                    except OSError as error:
+                        report(f"metrics.jsonl could not be written: {error}; training goes on")
                     _show(bar, line, budget, report)
                 if saving:
                     save(done, state)
-        if done < budget.num_steps:
-            report(f"stopped at step {done} of {budget.num_steps} and saved; the same command goes on from here")
-    finally:
-        try:
-            checkpoints.close()
-        except OSError as error:
-            report(str(error))
+                if stopping:
+                    break
+            if done < budget.num_steps:
+                saved = checkpoints.steps()
+                where = f"saved at step {saved[-1]}" if saved else "nothing is saved"
+                report(f"stopped at step {done} of {budget.num_steps}, {where}; the same command goes on from there")
+        finally:
+            try:
+                checkpoints.close()
+            except OSError as error:
+                report(str(error))
     return state
 
 

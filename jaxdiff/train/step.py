@@ -20,15 +20,15 @@ def train_step(
 ) -> Step:
     """A step that minimises the mean loss and moves the average.
 
-    Randomness is fold_in(key, state.step), so that a resumed run draws what an unbroken one draws. A step whose loss or
-    gradient is not finite changes nothing but the count; its metrics show it, and the loop stops on them.
+    Randomness is fold_in(key, state.step), so that a resumed run draws what an unbroken one draws. A step whose loss,
+    gradient or update is not finite changes nothing but the count; its metrics show it, and the loop stops on them.
 
     Args:
       loss_fn: per-example losses.
       optimizer: of optax.
       beta: decay of the average as a function of the step, from `ema.decay`.
       rounds: gradient accumulation: consecutive parts of the batch, each with its own key, one after another.
-    Returns: step(state, key, batch) -> (state, {"loss": [], "grad_norm": []}), pure.
+    Returns: step(state, key, batch) -> (state, {"loss": [], "grad_norm": [], "update_norm": []}), pure.
     Example:
       >>> from jaxdiff.train.state import create
       >>> optimizer = optax.sgd(0.5)
@@ -61,9 +61,10 @@ def train_step(
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         moved = (params, opt_state, ema.update(state.ema, params, beta(state.step)))
-        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        update_norm = optax.global_norm(updates)  # a learning rate that is NaN shows here only
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & jnp.isfinite(update_norm)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, tuple(state[1:]))
-        return TrainState(state.step + 1, *kept), {"loss": loss, "grad_norm": grad_norm}
+        return TrainState(state.step + 1, *kept), {"loss": loss, "grad_norm": grad_norm, "update_norm": update_norm}
 
     return step
 

@@ -1,5 +1,10 @@
 """The step and the loop: what they compute, how often they compile, when they stop."""
 
+import json
+import os
+import signal
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,8 +95,19 @@ def test_training_stops_on_a_loss_that_is_not_finite(tmp_path):
     assert np.all(np.isfinite(restored.state.params["w"]))
 
 
-def test_the_loop_compiles_once_and_never_waits_for_the_device(tmp_path):
-    """All transfers are asked for: an implicit one, such as float(loss), would raise."""
+def test_an_update_that_is_not_finite_is_never_saved(tmp_path):
+    """Loss and gradient are finite here, only the schedule is not."""
+    optimizer = optax.sgd(lambda count: jnp.where(count < 5, 0.1, jnp.nan))
+    step = train_step(square_loss, optimizer, lambda step: jnp.array(0.5))
+    state = create({"w": jnp.zeros(3)}, optimizer)
+    budget = loop.Budget(20, log_every=3, checkpoint_every=3)
+    with pytest.raises(loop.TrainingDiverged, match=r"update_norm=nan at step 5; .*checkpoint is step 3"):
+        loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
+    restored = Checkpoints(tmp_path).restore(create({"w": jnp.zeros(3)}, optimizer))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(restored.state))
+
+
+def test_the_loop_compiles_once(tmp_path):
     traces = []
 
     def loss(params, key, batch):
@@ -100,10 +116,107 @@ def test_the_loop_compiles_once_and_never_waits_for_the_device(tmp_path):
 
     step, state = make(loss)
     budget = loop.Budget(12, steps_per_dispatch=3, log_every=6, checkpoint_every=6)
-    with jax.transfer_guard_device_to_host("disallow"):
+    with jax.transfer_guard_device_to_host("disallow"):  # bites on accelerators only
         state = loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
     assert int(state.step) == 12
     assert len(traces) == 1
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the host's reads of device arrays in this thread, as they happen."""
+    names, array, main = [], type(jnp.ones(())), threading.current_thread()
+
+    def spy(owner, name):
+        original = getattr(owner, name)
+
+        def recorded(*args, **kwargs):
+            if threading.current_thread() is main and any(isinstance(a, jax.Array) for a in jax.tree.leaves(args)):
+                names.append(name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, recorded)
+
+    for name in ("__array__", "__float__", "__int__", "__bool__", "__index__", "item", "tolist", "block_until_ready"):
+        spy(array, name)
+    for name in ("device_get", "block_until_ready"):
+        spy(jax, name)
+    for name in ("asarray", "array", "stack", "concatenate"):  # these read CPU arrays through the buffer protocol
+        spy(np, name)
+    return names
+
+
+def test_the_spy_sees_reads(reads):
+    x = jnp.arange(3.0)
+    for read in (lambda: float(x[0]), lambda: np.asarray(x), lambda: x[1].item(), lambda: jax.device_get(x)):
+        before = len(reads)
+        read()
+        assert len(reads) > before
+    before = len(reads)
+    x = x + 1
+    assert len(reads) == before
+
+
+@pytest.mark.parametrize("log_every", [6, 2])
+def test_the_host_waits_for_the_device_only_to_log(tmp_path, reads, log_every):
+    """Transfer guards do not bite on CPUs, hence the spy; the last step is left out, since it is saved."""
+    at = {}
+
+    class Watching(Poisoned):
+        def __next__(self):
+            at[self.count] = len(reads)  # reads before batch number `count` was asked for
+            return super().__next__()
+
+    step, state = make()
+    budget = loop.Budget(6, log_every=log_every, checkpoint_every=6)
+    loop.fit(step, state, Watching(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
+    waited = [count for count in range(1, 6) if at[count] > at[count - 1]]
+    assert waited == [count for count in range(1, 6) if count % log_every == 0]
+
+
+def test_a_signal_between_dispatches_is_saved_too(tmp_path, monkeypatch):
+    """It comes while the loop writes its metrics, after it asked whether to stop."""
+    write = loop.MetricsFile.write
+
+    def write_and_signal(self, line):
+        write(self, line)
+        if line["step"] == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop.MetricsFile, "write", write_and_signal)
+    step, state = make()
+    said = []
+    state = loop.fit(step, state, Poisoned(bad=-1), KEY, loop.Budget(20, log_every=3), tmp_path, report=said.append)
+    assert Checkpoints(tmp_path).steps() == [int(state.step)] == [7]
+    assert "stopped at step 7 of 20, saved at step 7" in said[-1]
+
+
+def test_a_signal_during_the_last_save_does_not_break_it(tmp_path, monkeypatch):
+    close = Checkpoints.close
+
+    def signal_and_close(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        close(self)
+
+    monkeypatch.setattr(Checkpoints, "close", signal_and_close)
+    step, state = make()
+    loop.fit(step, state, Poisoned(bad=-1), KEY, loop.Budget(4), tmp_path, report=lambda line: None)
+    monkeypatch.undo()
+    assert Checkpoints(tmp_path).steps() == [4]
+
+
+def test_a_run_goes_on_when_nothing_can_be_written(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Checkpoints, "save", fail)
+    monkeypatch.setattr(loop.MetricsFile, "write", fail)
+    step, state = make()
+    said = []
+    budget = loop.Budget(4, log_every=2, checkpoint_every=2)
+    state = loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=said.append)
+    assert int(state.step) == 4
+    assert sum("no space left on device; training goes on" in line for line in said) == 4
 
 
 def test_donation_is_taken():
@@ -153,8 +266,6 @@ def test_tiny_run_learns(tmp_path):
     step, state, batches = tiny_run.build()
     budget = loop.Budget(200, steps_per_dispatch=20, log_every=20, checkpoint_every=200)
     loop.fit(step, state, batches, KEY, budget, tmp_path, report=lambda line: None)
-    losses = [
-        line["loss"] for line in map(__import__("json").loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
-    ]
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.2 * losses[0]
     assert isinstance(batches, pipeline.grain.DatasetIterator)
