@@ -171,3 +171,36 @@ def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Precondition
         return c_skip * x + c_out * f.astype(x.dtype)
 
     return denoise
+
+
+def denoiser_with_variance(
+    apply_fn: Callable[..., Any], params: Params, precond: Preconditioning, **cond: Any
+) -> Callable[[Batch, Array], tuple[Batch, Batch]]:
+    """(x, sigma) -> (D(x, sigma), values) from a network whose output has twice the channels of its input.
+
+    Args: as `denoiser`.
+    Returns: the posterior mean of the first half, and the second half as it is, which says what the variance of the
+      reverse step is: see `reverse.learned_range`.
+    Raises: ValueError when the network does not have twice the channels.
+    Reference: Nichol & Dhariwal 2021, section 3.1.
+    Example:
+      >>> model = denoiser_with_variance(lambda params, x, c_noise: jnp.concatenate([0 * x, x], -1), None, edm())
+      >>> [part.shape for part in model(jnp.ones((1, 3)), jnp.array(1.0))]
+      [(1, 3), (1, 3)]
+    """
+
+    def both(x: Batch, sigma: Array) -> tuple[Batch, Batch]:
+        outputs: list[Array] = []
+
+        def first_half(params: Params, x: Batch, c_noise: Array, **cond: Any) -> Batch:
+            outputs.append(apply_fn(params, x, c_noise, **cond))
+            if outputs[0].shape[-1] != 2 * x.shape[-1]:
+                raise ValueError(
+                    f"a learned variance needs {2 * x.shape[-1]} output channels, got {outputs[0].shape[-1]}"
+                )
+            return outputs[0][..., : x.shape[-1]]
+
+        x0_hat = denoiser(first_half, params, precond, **cond)(x, sigma)
+        return x0_hat, outputs[0][..., x.shape[-1] :].astype(x0_hat.dtype)
+
+    return both

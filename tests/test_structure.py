@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"types"},
     {"grids", "schedules", "predictions"},
-    {"precond", "guidance", "toy"},
+    {"precond", "guidance", "toy", "betas", "reverse"},
+    {"chain", "respacing"},
     {"samplers", "losses", "sde"},
     {"nets", "augment"},
     {"train", "data", "metrics", "interop"},

@@ -4,8 +4,10 @@ To add one, write a file with a constructor that returns a `Sampler`, import it 
 `tests/samplers/table.py`, where every test will find it, and one in the README's table.
 """
 
+from jaxdiff.samplers.ancestral import ancestral
 from jaxdiff.samplers.base import Level, Sampler, move, sample, trajectory
 from jaxdiff.samplers.churn import churn
+from jaxdiff.samplers.ddim import ddim, encode
 from jaxdiff.samplers.dpmpp import dpmpp_2m
 from jaxdiff.samplers.euler import euler
 from jaxdiff.samplers.heun import heun
@@ -14,8 +16,11 @@ from jaxdiff.samplers.ode import euler_step, ode, second_order_step
 __all__ = [
     "Level",
     "Sampler",
+    "ancestral",
     "churn",
+    "ddim",
     "dpmpp_2m",
+    "encode",
     "euler",
     "euler_step",
     "heun",

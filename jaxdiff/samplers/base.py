@@ -134,7 +134,7 @@ def _drive(
     levels_in_state_type = jnp.asarray(sigmas, x.dtype)
 
     def in_state_type(x: Batch, sigma: Array) -> Batch:
-        return denoise(x, sigma).astype(x.dtype)
+        return jax.tree.map(lambda a: a.astype(x.dtype), denoise(x, sigma))
 
     def body(state: tuple[Batch, Carry], level: tuple) -> tuple[tuple[Batch, Carry], Any]:
         index, sigma, sigma_next, replayed = level

@@ -1,0 +1,96 @@
+"""Which step to train next: uniform, antithetic, or where the loss's second moment is large."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.types import Array, Float
+
+
+class LossHistory(NamedTuple):
+    """The last losses of every step: losses [T, H], oldest first, and how many of them are filled, counts [T]."""
+
+    losses: Float[Array, "T H"]
+    counts: Array
+
+
+def empty_history(num_steps: int, history: int = 10) -> LossHistory:
+    """A history of `history` losses for each of T steps.
+
+    Reference: Nichol & Dhariwal 2021, section 3.3; 10 is theirs.
+    """
+    return LossHistory(jnp.zeros((num_steps, history)), jnp.zeros(num_steps, jnp.int32))
+
+
+def weights(history: LossHistory, uniform_prob: float = 0.001) -> Float[Array, " T"]:
+    """p_t proportional to sqrt(E[L_t^2]), mixed with a uniform share; uniform until every step has a full history.
+
+    Args:
+      uniform_prob: share of the uniform distribution, which keeps every step alive.
+    Returns: [T], summing to 1.
+    Reference: Nichol & Dhariwal 2021, Eq. 18.
+    Example:
+      >>> weights(LossHistory(jnp.array([[1.0], [3.0]]), jnp.array([1, 1])), uniform_prob=0.0).tolist()
+      [0.25, 0.75]
+    """
+    num_steps, length = history.losses.shape
+    moment = jnp.sqrt(jnp.mean(history.losses**2, axis=1))
+    warm = jnp.all(history.counts == length)
+    share = moment / jnp.where(warm, moment.sum(), 1)
+    return jnp.where(warm, share * (1 - uniform_prob) + uniform_prob / num_steps, 1 / num_steps)
+
+
+def update(history: LossHistory, t: Array, losses: Float[Array, " B"]) -> LossHistory:
+    """The history with one batch of losses, in the order of the batch; the oldest are forgotten.
+
+    Args:
+      t: [B] steps; losses: [B].
+    Example:
+      >>> update(empty_history(2, history=2), jnp.array([0, 0, 0]), jnp.array([1.0, 2.0, 3.0])).losses.tolist()
+      [[2.0, 3.0], [0.0, 0.0]]
+    """
+    length = history.losses.shape[1]
+
+    def body(history: LossHistory, example: tuple[Array, Array]) -> tuple[LossHistory, None]:
+        t, loss = example
+        row, count = history.losses[t], history.counts[t]
+        filled = jnp.where(count < length, row.at[count].set(loss), jnp.roll(row, -1).at[-1].set(loss))
+        counts = history.counts.at[t].set(jnp.minimum(count + 1, length))
+        return LossHistory(history.losses.at[t].set(filled), counts), None
+
+    return jax.lax.scan(body, history, (t, losses.astype(history.losses.dtype)))[0]
+
+
+def draw_steps(uniform: Float[Array, " B"], probabilities: Float[Array, " T"]) -> tuple[Array, Array]:
+    """(t, weight) [B] each: steps by inverse transform, and 1 / (T p_t), which keeps the loss unbiased.
+
+    Args:
+      uniform: u ~ U[0, 1).
+      probabilities: from `weights`, or `jnp.full(T, 1 / T)`.
+    Example:
+      >>> t, weight = draw_steps(jnp.array([0.1, 0.9]), jnp.array([0.25, 0.75]))
+      >>> t.tolist(), [round(w, 4) for w in weight.tolist()]
+      ([0, 1], [2.0, 0.6667])
+    """
+    num_steps = probabilities.shape[0]
+    t = jnp.minimum(jnp.searchsorted(jnp.cumsum(probabilities), uniform, side="right"), num_steps - 1)
+    return t, 1 / (num_steps * probabilities[t])
+
+
+def antithetic_steps(uniform: Float[Array, " half"], num_steps: int, batch: int) -> Array:
+    """[batch] steps of which half are t = floor(u T) and half T - 1 - t, so that every batch sees both ends alike.
+
+    Args:
+      uniform: u ~ U[0, 1), one for every pair: [ceil(batch / 2)].
+    Raises: ValueError when there are not so many.
+    Reference: antithetic variates; used so by Song et al. 2021 (DDIM), in their released code.
+    Example:
+      >>> antithetic_steps(jnp.array([0.0, 0.55]), 10, 3).tolist()
+      [0, 5, 9]
+    """
+    if uniform.shape != (-(-batch // 2),):
+        raise ValueError(f"uniform must be [{-(-batch // 2)}] for a batch of {batch}, got {list(np.shape(uniform))}")
+    t = jnp.minimum((uniform * num_steps).astype(jnp.int32), num_steps - 1)
+    return jnp.concatenate([t, num_steps - 1 - t])[:batch]

@@ -1,0 +1,83 @@
+"""Chains, their tables, respacing and the time that a network is told, against recorded ones."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import betas as chains
+from jaxdiff import chain, respacing, reverse
+from tests.parity import reference
+from tests.parity.ddpm_process import betas_of, process_of
+from tests.parity.edm_networks import close
+
+READS = ("ddpm/tables.npz", "ddpm/respacing.npz")
+TABLES = {
+    "betas": lambda t: t.betas,
+    "alphas_cumprod": lambda t: t.alpha_bar,
+    "alphas_cumprod_prev": lambda t: t.alpha_bar_prev,
+    "alphas_cumprod_next": lambda t: t.alpha_bar_next,
+    "sqrt_alphas_cumprod": lambda t: np.sqrt(t.alpha_bar),
+    "sqrt_one_minus_alphas_cumprod": lambda t: np.sqrt(1 - t.alpha_bar),
+    "sqrt_recip_alphas_cumprod": lambda t: np.sqrt(1 / t.alpha_bar),
+    "sqrt_recipm1_alphas_cumprod": lambda t: np.sqrt(1 / t.alpha_bar - 1),
+    "log_one_minus_alphas_cumprod": lambda t: np.log(1 - t.alpha_bar),
+    "posterior_mean_coef1": lambda t: t.posterior_mean_coef1,
+    "posterior_mean_coef2": lambda t: t.posterior_mean_coef2,
+    "posterior_variance": lambda t: t.posterior_variance,
+    "posterior_log_variance_clipped": lambda t: np.log(np.append(t.decoder_variance, t.posterior_variance[1:])),
+    "fixed_small_variance": lambda t: t.posterior_variance,
+    "fixed_small_log_variance": lambda t: np.log(np.append(t.decoder_variance, t.posterior_variance[1:])),
+    "fixed_large_variance": lambda t: np.append(t.decoder_variance, t.betas[1:]),
+    "fixed_large_log_variance": lambda t: np.log(np.append(t.decoder_variance, t.betas[1:])),
+}
+NOT_TABLES = {"timestep_map", "num_timesteps", "original_num_steps", "t"}
+
+
+def all_cases():
+    found = []
+    for path in reference.files(*READS):
+        arrays = reference.load(path)
+        found += [pytest.param(arrays, case, id=f"{path.stem}-{case}") for case in reference.cases(arrays)]
+    return found
+
+
+@pytest.mark.parametrize(("arrays", "case"), all_cases())
+def test_tables(arrays, case):
+    config = reference.config(arrays, case)
+    recorded = reference.subset(arrays, f"{case}/out")
+    if "t" in recorded:
+        process = process_of(config)
+        row = chain.eps(process.trained, process.scale)
+        told = row.c_noise(jnp.asarray(process.sigmas[1:], jnp.float32))
+        close(told, recorded["t"], rtol=1e-6)
+        return
+    betas = process_of(config).betas if "respacing" in config else betas_of(config)
+    if "timestep_map" in recorded:
+        assert respacing.space(config["steps"], config["respacing"]) == recorded["timestep_map"].tolist()
+        assert (len(betas), config["steps"]) == (recorded["num_timesteps"], recorded["original_num_steps"])
+    tables = chains.tables(betas)
+    for name in set(recorded) - NOT_TABLES:
+        np.testing.assert_allclose(TABLES[name](tables), recorded[name], rtol=1e-9, err_msg=name)
+
+
+def test_spaced_steps():
+    arrays = reference.load(reference.files("ddpm/respacing.npz")[0])
+    for case in json.loads(str(arrays["out/space_timesteps_json"])):
+        assert respacing.space(case["num_timesteps"], case["section_counts"]) == case["steps"]
+    for case in json.loads(str(arrays["out/space_timesteps_errors_json"])):
+        with pytest.raises(ValueError, match="steps"):
+            respacing.space(case["num_timesteps"], case["section_counts"])
+
+
+@pytest.mark.parametrize("betas", [chains.linear(1000), chains.cosine(50), chains.quadratic(100), chains.constant(9)])
+def test_levels_say_the_same_as_tables(betas, x64):
+    """Identities between the library's coordinates and DDPM's."""
+    tables, sigmas = chains.tables(betas), chains.sigmas(betas)[::-1]
+    np.testing.assert_allclose(1 / (1 + sigmas[1:] ** 2), tables.alpha_bar, rtol=1e-10)
+    np.testing.assert_allclose(chains.from_sigmas(sigmas[::-1]), betas, rtol=1e-9)
+    high, low = jnp.asarray(sigmas[2:]), jnp.asarray(sigmas[1:-1])
+    native = 1 / (1 + low**2)
+    np.testing.assert_allclose(reverse.small(high, low) * native, tables.posterior_variance[1:], rtol=1e-9)
+    np.testing.assert_allclose(reverse.large(high, low) * native, betas[1:], rtol=1e-9)
