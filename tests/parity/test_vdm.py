@@ -158,3 +158,16 @@ def test_model(path, x64):
     np.testing.assert_array_equal(jnp.argmax(log_p, axis=-1), compare.arrays["decode_argmax"])
     compare("decode_logprob_pixel", log_p[0, 0, 0])
     assert compare.rest == {"decode_argmax"}
+
+
+@pytest.mark.parametrize("path", MODELS, ids=reference.ids)
+def test_network_in_float32(path):
+    arrays = reference.load(path)
+    config = reference.config(arrays)
+    params = jax.tree.map(lambda a: a.astype(jnp.float32), params_of(arrays, "param/score_model"))
+    z, gamma_t, labels = (
+        jnp.asarray(arrays[name], jnp.float32) for name in ("out/z_t", "out/gamma_t", "in/conditioning")
+    )
+    eps_hat = jax.jit(network(config, arrays).apply)(params, z, gamma_t, labels[:, None])
+    assert eps_hat.dtype == jnp.float32
+    close(eps_hat, arrays["out/eps_hat"], rtol=2e-4)
