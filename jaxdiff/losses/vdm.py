@@ -3,7 +3,7 @@
     -log p(x) <= -E log p(x | z_0) + KL(q(z_1 | x) || N(0, I)) + diffusion
 
 Coordinates are those of `vdm_process`. A model is any callable eps_hat(z [B, ...], gamma [B]), such as
-`functools.partial(net.apply, params)` or `vdm_process.eps_model(denoise)`; gamma(t) is any increasing callable that
+`functools.partial(net.apply, params)` or `vdm_process.as_eps_model(denoise)`; gamma(t) is any increasing callable that
 keeps the shape of t, such as `functools.partial(module.apply, params)` of a module in `nets.gamma`.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxdiff.losses.vdm_decoder import encode, reconstruction_loss
 from jaxdiff.losses.vdm_process import EpsModel, alpha_sigma
-from jaxdiff.types import Array, ArrayLike, Batch, Float, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Float, expand, state_type
 
 Gamma = Callable[[Array], Array]
 """gamma(t): log of noise to signal at t in [0, 1], in the shape of t."""
@@ -39,7 +39,7 @@ class Terms(NamedTuple):
 def elbo(
     eps_model: EpsModel,
     gamma: Gamma,
-    x: ArrayLike,
+    pixels: ArrayLike,
     t: Float[Array, " B"],
     noise_0: Batch,
     noise: Batch,
@@ -47,32 +47,33 @@ def elbo(
     vocab_size: int = 256,
     num_steps: int | None = None,
 ) -> Terms:
-    """Every term of the bound at one time an example; its mean over t, noise_0 and noise bounds -log p(x).
+    """-ELBO in its three terms at one time an example; the mean over t, noise_0 and noise bounds -log p(pixels).
 
     Args:
       eps_model: eps_hat(z, gamma).
       gamma: gamma(t).
-      x: pixels, integers in [0, vocab_size), [B, ...].
+      pixels: integers in [0, vocab_size), [B, ...].
       t: times in [0, 1], [B], from `antithetic_times` or uniform.
       noise_0, noise: N(0, I) of the reconstruction and of the diffusion term, [B, ...].
       vocab_size: number of levels of a pixel.
       num_steps: T of the discrete bound, to whose grid t is rounded up; None for continuous time.
     Returns: `Terms` in nats; `bits_per_dim` converts.
-    Raises: ValueError when x is not on the grid, as `encode` does, or shapes do not match.
+    Raises: ValueError when pixels are not on the grid, as `encode` does, or shapes do not match.
     Reference: Kingma et al. 2021, section 3.5.
     Example:
-      >>> x, noise = jnp.zeros((2, 4), jnp.int32), jnp.ones((2, 4))
-      >>> terms = elbo(lambda z, gamma: 0 * z, lambda t: 18 * t - 13, x, jnp.array([0.2, 0.7]), noise, noise)
+      >>> pixels, noise = jnp.zeros((2, 4), jnp.int32), jnp.ones((2, 4))
+      >>> terms = elbo(lambda z, gamma: 0 * z, lambda t: 18 * t - 13, pixels, jnp.array([0.2, 0.7]), noise, noise)
       >>> terms.diffusion.tolist()  # 18 / 2 * |1|^2
       [36.0, 36.0]
     """
-    f = encode(x, vocab_size).astype(noise.dtype)
+    f = encode(pixels, vocab_size).astype(state_type(noise))
     zero, one = jnp.zeros((), f.dtype), jnp.ones((), f.dtype)
     if num_steps is None:
         diffusion = continuous_loss(eps_model, gamma, f, t, noise)
     else:
         diffusion = discrete_loss(eps_model, gamma, f, discrete_times(t, num_steps), noise, num_steps)
-    return Terms(reconstruction_loss(x, noise_0, gamma(zero), vocab_size), prior_loss(f, gamma(one)), diffusion)
+    reconstruction = reconstruction_loss(pixels, noise_0, gamma(zero), vocab_size)
+    return Terms(reconstruction, prior_loss(f, gamma(one)), diffusion)
 
 
 def prior_loss(f: Batch, gamma_1: ArrayLike) -> Float[Array, " B"]:
@@ -161,13 +162,14 @@ def antithetic_times(uniform: ArrayLike, batch: int) -> Float[Array, " B"]:
 def discrete_times(t: ArrayLike, num_steps: int) -> Array:
     """max(ceil(t T), 1) / T: times in [0, 1] rounded up to the steps of a chain.
 
-    Raises: ValueError when T is not an integer >= 1.
+    Raises: ValueError when a time on the host is not in [0, 1], or T is not an integer >= 1.
     Reference: Kingma et al. 2021, section 4.1.
     Example:
       >>> discrete_times(jnp.array([0.0, 0.3, 0.5]), 4).tolist()
       [0.25, 0.5, 0.5]
     """
     _check_steps(num_steps)
+    _check_times(t, 0.0)
     return jnp.maximum(jnp.ceil(jnp.asarray(t) * num_steps), 1) / num_steps
 
 
@@ -199,10 +201,14 @@ def _check_steps(num_steps: int) -> None:
 
 
 def _check(f: Batch, t: ArrayLike, noise: Batch, earliest: float) -> None:
-    """Shapes always; times only where they are numbers on the host."""
     if noise.shape != f.shape:
         raise ValueError(f"noise must have the shape of the data, {list(f.shape)}, got {list(noise.shape)}")
     if jnp.shape(t) != f.shape[:1]:
         raise ValueError(f"t must have shape [{f.shape[0]}], one time per example, got {list(jnp.shape(t))}")
+    _check_times(t, earliest)
+
+
+def _check_times(t: ArrayLike, earliest: float) -> None:
+    """Only where they are numbers on the host."""
     if not isinstance(t, jax.Array) and not np.all((np.asarray(t) > earliest - 1e-6) & (np.asarray(t) <= 1)):
         raise ValueError(f"t must lie in [{earliest:g}, 1], got {t}")

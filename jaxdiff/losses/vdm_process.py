@@ -60,14 +60,14 @@ def reverse_step(eps_model: EpsModel, z: Batch, gamma_t: ArrayLike, gamma_s: Arr
     return alpha_s / alpha_t * (z - sigma_t * c * eps_hat) + sigma_s * jnp.sqrt(c) * noise
 
 
-def eps_model(denoise: Denoiser) -> EpsModel:
+def as_eps_model(denoise: Denoiser) -> EpsModel:
     """eps_hat(z, gamma) = (x - D(x, sigma)) / sigma from any denoiser, x = z / alpha, sigma = exp(gamma / 2).
 
     In float32 the difference loses digits where sigma is small; a network that predicts eps needs no detour.
 
     Example:
       >>> z, gamma = jnp.full((1, 1), 3.0), jnp.zeros(1)
-      >>> bool(jnp.isclose(eps_model(lambda x, sigma: 0 * x)(z, gamma)[0, 0], 3 * 2**0.5))
+      >>> bool(jnp.isclose(as_eps_model(lambda x, sigma: 0 * x)(z, gamma)[0, 0], 3 * 2**0.5))
       True
     """
 

@@ -47,7 +47,7 @@ def gaussian():
 
 
 def exact(mixture):
-    return vdm_process.eps_model(partial(toy.denoiser, mixture))
+    return vdm_process.as_eps_model(partial(toy.denoiser, mixture))
 
 
 def product(*axes):
@@ -82,6 +82,15 @@ def test_continuous_loss_is_the_information_lost_whatever_the_shape_of_gamma(sha
     """Kingma et al. 2021, section 5.1: an integral over gamma, here the difference of two mutual informations."""
     expected = information(GAMMA_MIN) - information(GAMMA_MAX)
     np.testing.assert_allclose(continuous(shape), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("num_steps", [1, 5])
+def test_discrete_loss_is_the_drop_in_signal_to_noise_times_the_error_in_x0(num_steps, x64):
+    """Kingma et al. 2021, Eq. 13: 1/2 sum of (SNR(s) - SNR(t)) E(x0 - D)^2; E = v sigma^2 / (v + sigma^2)."""
+    variance = np.exp(np.linspace(GAMMA_MIN, GAMMA_MAX, num_steps + 1))
+    error = VARIANCE * variance / (VARIANCE + variance)
+    expected = np.sum((1 / variance[:-1] - 1 / variance[1:]) * error[1:]) / 2
+    np.testing.assert_allclose(discrete(num_steps), expected, rtol=1e-9)
 
 
 def test_discrete_loss_bounds_the_continuous_from_above_with_a_gap_of_order_one_over_steps(x64):
@@ -188,7 +197,7 @@ def test_reverse_step_with_the_true_noise_gives_the_marginal_of_the_process(x64)
 
 def test_denoiser_and_noise_prediction_are_inverse_to_each_other(x64):
     net = lambda params, z, gamma: params * z + jnp.tanh(gamma)[:, None]  # noqa: E731
-    there_and_back = vdm_process.eps_model(precond.denoiser(net, 0.3, precond.vdm()))
+    there_and_back = vdm_process.as_eps_model(precond.denoiser(net, 0.3, precond.vdm()))
     z, gamma = jnp.array([[0.4, -1.0], [2.0, 0.1]]), jnp.array([-9.0, 3.0])
     np.testing.assert_allclose(there_and_back(z, gamma), net(0.3, z, gamma), rtol=1e-9)
 
@@ -208,14 +217,14 @@ def test_prior_loss_keeps_its_digits_in_float32():
     np.testing.assert_allclose(vdm.prior_loss(jnp.zeros((1, 3072)), 5.0), [expected], rtol=1e-4)
 
 
-def bound(x, **kwargs):
-    shape = np.shape(x)
-    noise = jnp.ones(shape)
-    return vdm.elbo(lambda z, g: 0 * z, lambda t: 9 * t - 5, x, np.full(shape[0], 0.5), noise, noise, **kwargs)
+def bound(pixels, **kwargs):
+    noise = jnp.ones(np.shape(pixels))
+    options = {"t": np.full(len(pixels), 0.5), "noise_0": noise, "noise": noise, **kwargs}
+    return vdm.elbo(lambda z, gamma: 0 * z, lambda t: 9 * t - 5, pixels, **options)
 
 
 @pytest.mark.parametrize(
-    ("x", "kwargs", "says"),
+    ("pixels", "kwargs", "says"),
     [
         (np.array([[0.0]]), {}, "integer type"),
         (jnp.array([[0.5]]), {}, "integer type"),
@@ -224,13 +233,16 @@ def bound(x, **kwargs):
         (jnp.array([[-1]]), {}, "lie in 0 to 255"),
         (np.array([[17]], np.uint8), {"vocab_size": 17}, "lie in 0 to 16"),
         (np.array([[0]]), {"vocab_size": 1}, "vocab_size"),
+        (np.array([[0]]), {"t": np.array([1.5])}, r"t must lie in \[0, 1\]"),
+        (np.array([[0]]), {"t": np.array([1.5]), "num_steps": 4}, r"t must lie in \[0, 1\]"),
+        (np.array([[0]]), {"noise_0": jnp.ones((1, 2))}, "noise must have the shape of pixels"),
         (np.array([[0]]), {"num_steps": 0}, "num_steps"),
         (np.array([[0]]), {"num_steps": 2.5}, "num_steps"),
     ],
 )
-def test_pixels_off_the_grid_are_refused(x, kwargs, says):
+def test_pixels_off_the_grid_and_other_bad_input_are_refused(pixels, kwargs, says):
     with pytest.raises(ValueError, match=says):
-        bound(x, **kwargs)
+        bound(pixels, **kwargs)
 
 
 def test_pixels_off_the_grid_are_refused_by_type_and_become_nan_by_value_under_jit():
