@@ -97,6 +97,22 @@ def ve(sigma_min: float = 0.02, sigma_max: float = 100.0) -> Preconditioning:
     )
 
 
+def vdm(gamma_min: float = -13.3, gamma_max: float = 5.0) -> Preconditioning:
+    """F predicts the noise of a variance-preserving input, labelled by gamma = log(sigma^2).
+
+    c_skip = 1   c_out = -sigma   c_in = 1 / sqrt(sigma^2 + 1)   c_noise = 2 * log(sigma)
+
+    Args:
+      gamma_min, gamma_max: gamma(0) and gamma(1), the range on which the network was trained.
+    Reference: Kingma et al. 2021, section 3.4.
+    Example:
+      >>> float(vdm().c_noise(jnp.array(1.0)))
+      0.0
+    """
+    low, high = np.exp([gamma_min / 2, gamma_max / 2]).tolist()
+    return _eps(lambda sigma: 2 * jnp.log(sigma))._replace(sigma_min=low, sigma_max=high)
+
+
 def iddpm(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Preconditioning:
     """F predicts the noise of a variance-preserving input, labelled by the index of the nearest level it knows.
 

@@ -1,0 +1,214 @@
+"""The bound of variational diffusion models in continuous and discrete time, its three terms apart.
+
+    -log p(x) <= -E log p(x | z_0) + KL(q(z_1 | x) || N(0, I)) + diffusion
+
+Coordinates are those of `vdm_process`. A model is any callable eps_hat(z [B, ...], gamma [B]), such as
+`functools.partial(net.apply, params)` or `vdm_process.as_eps_model(denoise)`; gamma(t) is any increasing callable that
+keeps the shape of t, such as `functools.partial(module.apply, params)` of a module in `nets.gamma`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.losses.vdm_decoder import encode, reconstruction_loss
+from jaxdiff.losses.vdm_process import EpsModel, alpha_sigma
+from jaxdiff.types import Array, ArrayLike, Batch, Float, expand, state_type
+
+Gamma = Callable[[Array], Array]
+"""gamma(t): log of noise to signal at t in [0, 1], in the shape of t."""
+
+
+class Terms(NamedTuple):
+    """-ELBO in its three parts, nats per example, each [B]."""
+
+    reconstruction: Array
+    prior: Array
+    diffusion: Array
+
+    @property
+    def total(self) -> Array:
+        """Their sum, [B]."""
+        return self.reconstruction + self.prior + self.diffusion
+
+
+def elbo(
+    eps_model: EpsModel,
+    gamma: Gamma,
+    pixels: ArrayLike,
+    t: Float[Array, " B"],
+    noise_0: Batch,
+    noise: Batch,
+    *,
+    vocab_size: int = 256,
+    num_steps: int | None = None,
+) -> Terms:
+    """-ELBO in its three terms at one time an example; the mean over t, noise_0 and noise bounds -log p(pixels).
+
+    Args:
+      eps_model: eps_hat(z, gamma).
+      gamma: gamma(t).
+      pixels: integers in [0, vocab_size), [B, ...].
+      t: times in [0, 1], [B], from `antithetic_times` or uniform.
+      noise_0, noise: N(0, I) of the reconstruction and of the diffusion term, [B, ...].
+      vocab_size: number of levels of a pixel.
+      num_steps: T of the discrete bound, to whose grid t is rounded up; None for continuous time.
+    Returns: `Terms` in nats; `bits_per_dim` converts.
+    Raises: ValueError when pixels are not on the grid, as `encode` does, or shapes do not match.
+    Reference: Kingma et al. 2021, section 3.5.
+    Example:
+      >>> pixels, noise = jnp.zeros((2, 4), jnp.int32), jnp.ones((2, 4))
+      >>> terms = elbo(lambda z, gamma: 0 * z, lambda t: 18 * t - 13, pixels, jnp.array([0.2, 0.7]), noise, noise)
+      >>> terms.diffusion.tolist()  # 18 / 2 * |1|^2
+      [36.0, 36.0]
+    """
+    f = encode(pixels, vocab_size).astype(state_type(noise))
+    zero, one = jnp.zeros((), f.dtype), jnp.ones((), f.dtype)
+    if num_steps is None:
+        diffusion = continuous_loss(eps_model, gamma, f, t, noise)
+    else:
+        diffusion = discrete_loss(eps_model, gamma, f, discrete_times(t, num_steps), noise, num_steps)
+    reconstruction = reconstruction_loss(pixels, noise_0, gamma(zero), vocab_size)
+    return Terms(reconstruction, prior_loss(f, gamma(one)), diffusion)
+
+
+def prior_loss(f: Batch, gamma_1: ArrayLike) -> Float[Array, " B"]:
+    """KL(q(z_1 | f) || N(0, I)) = 1/2 sum (alpha^2 f^2 + sigma^2 - log sigma^2 - 1) in nats.
+
+    Args:
+      f: encoded data [B, ...].
+      gamma_1: gamma(1), [] or [B].
+    Returns: [B].
+    Example:
+      >>> prior_loss(jnp.zeros((1, 2)), 100.0).tolist()
+      [0.0]
+    """
+    gamma_1 = expand(gamma_1, f)
+    # sigma^2 - 1 is written as -alpha^2: both are near 0 where gamma_1 is large.
+    kl = (jax.nn.sigmoid(-gamma_1) * (jnp.square(f) - 1) - jax.nn.log_sigmoid(gamma_1)) / 2
+    return _sum(kl)
+
+
+def continuous_loss(
+    eps_model: EpsModel, gamma: Gamma, f: Batch, t: Float[Array, " B"], noise: Batch
+) -> Float[Array, " B"]:
+    """1/2 gamma'(t) |eps - eps_hat(z_t, gamma(t))|^2, whose mean over t in [0, 1] is the bound's diffusion term.
+
+    The mean depends on gamma at 0 and 1 only; in between, the shape changes the variance over t.
+
+    Args:
+      eps_model: eps_hat(z, gamma).
+      gamma: gamma(t), differentiable.
+      f: encoded data [B, ...].
+      t: times in [0, 1], [B].
+      noise: eps ~ N(0, I), [B, ...].
+    Returns: [B], nats.
+    Raises: ValueError when shapes do not match or a time on the host is not in [0, 1].
+    Reference: Kingma et al. 2021, section 4.2; section 5.1 for the invariance.
+    Example:
+      >>> f, t, noise = jnp.zeros((1, 2)), jnp.ones(1), jnp.ones((1, 2))
+      >>> continuous_loss(lambda z, gamma: 0 * z, lambda t: 6 * t - 3, f, t, noise)
+      Array([6.], dtype=float32)
+    """
+    _check(f, t, noise, 0.0)
+    t = jnp.asarray(t)
+    gamma_t, slope = jax.jvp(gamma, (t,), (jnp.ones_like(t),))
+    return slope / 2 * _error(eps_model, gamma_t, f, noise)
+
+
+def discrete_loss(
+    eps_model: EpsModel, gamma: Gamma, f: Batch, t: Float[Array, " B"], noise: Batch, num_steps: int
+) -> Float[Array, " B"]:
+    """T / 2 (exp(gamma(t) - gamma(s)) - 1) |eps - eps_hat(z_t, gamma(t))|^2 with s = t - 1 / T.
+
+    Args: as `continuous_loss`, but t are multiples of 1 / T in [1 / T, 1], as `discrete_times` makes them, and
+      num_steps is T.
+    Returns: [B], nats; the mean over such t is the diffusion term of a model with T steps.
+    Raises: ValueError when shapes do not match, a time on the host is not in [1 / T, 1], or T is not an integer >= 1.
+    Reference: Kingma et al. 2021, section 4.1.
+    Example:
+      >>> f, t, noise = jnp.zeros((1, 2)), jnp.ones(1), jnp.ones((1, 2))
+      >>> discrete_loss(lambda z, gamma: 0 * z, lambda t: t * jnp.log(3), f, t, noise, num_steps=1)
+      Array([2.], dtype=float32)
+    """
+    _check_steps(num_steps)
+    _check(f, t, noise, 1 / num_steps)
+    t = jnp.asarray(t)
+    gamma_t = gamma(t)
+    return num_steps / 2 * jnp.expm1(gamma_t - gamma(t - 1 / num_steps)) * _error(eps_model, gamma_t, f, noise)
+
+
+def antithetic_times(uniform: ArrayLike, batch: int) -> Float[Array, " B"]:
+    """t_i = (u + i / B) mod 1: each t_i is uniform, and together they are evenly spaced.
+
+    Args:
+      uniform: u ~ U[0, 1), one number for the batch.
+      batch: B.
+    Returns: [B], in [0, 1).
+    Reference: Kingma et al. 2021, Appendix I.1.
+    Example:
+      >>> antithetic_times(0.5, 4).tolist()
+      [0.5, 0.75, 0.0, 0.25]
+    """
+    if jnp.ndim(uniform):
+        raise ValueError(f"uniform must be one number for the batch, got shape {list(jnp.shape(uniform))}")
+    return (jnp.asarray(uniform) + jnp.arange(batch) / batch) % 1
+
+
+def discrete_times(t: ArrayLike, num_steps: int) -> Array:
+    """max(ceil(t T), 1) / T: times in [0, 1] rounded up to the steps of a chain.
+
+    Raises: ValueError when a time on the host is not in [0, 1], or T is not an integer >= 1.
+    Reference: Kingma et al. 2021, section 4.1.
+    Example:
+      >>> discrete_times(jnp.array([0.0, 0.3, 0.5]), 4).tolist()
+      [0.25, 0.5, 0.5]
+    """
+    _check_steps(num_steps)
+    _check_times(t, 0.0)
+    return jnp.maximum(jnp.ceil(jnp.asarray(t) * num_steps), 1) / num_steps
+
+
+def bits_per_dim(nats: ArrayLike, dims: int) -> Array:
+    """nats / (dims * ln 2), where dims counts every channel of every pixel.
+
+    Example:
+      >>> bits_per_dim(jnp.log(256.0) * 12, 12).item()
+      8.0
+    """
+    if dims < 1:
+        raise ValueError(f"dims must be 1 or more, got {dims}")
+    return jnp.asarray(nats) / (dims * math.log(2))
+
+
+def _error(eps_model: EpsModel, gamma_t: Array, f: Batch, noise: Batch) -> Array:
+    """|eps - eps_hat|^2, [B]."""
+    alpha, sigma = alpha_sigma(gamma_t, f)
+    return _sum(jnp.square(noise - eps_model(alpha * f + sigma * noise, gamma_t)))
+
+
+def _sum(a: Batch) -> Array:
+    return jnp.sum(a, axis=tuple(range(1, a.ndim)))
+
+
+def _check_steps(num_steps: int) -> None:
+    if num_steps != int(num_steps) or num_steps < 1:
+        raise ValueError(f"num_steps must be an integer of 1 or more, got {num_steps}")
+
+
+def _check(f: Batch, t: ArrayLike, noise: Batch, earliest: float) -> None:
+    if noise.shape != f.shape:
+        raise ValueError(f"noise must have the shape of the data, {list(f.shape)}, got {list(noise.shape)}")
+    if jnp.shape(t) != f.shape[:1]:
+        raise ValueError(f"t must have shape [{f.shape[0]}], one time per example, got {list(jnp.shape(t))}")
+    _check_times(t, earliest)
+
+
+def _check_times(t: ArrayLike, earliest: float) -> None:
+    """Only where they are numbers on the host."""
+    if not isinstance(t, jax.Array) and not np.all((np.asarray(t) > earliest - 1e-6) & (np.asarray(t) <= 1)):
+        raise ValueError(f"t must lie in [{earliest:g}, 1], got {t}")
