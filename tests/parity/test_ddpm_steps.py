@@ -3,7 +3,6 @@
 import re
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,7 +13,16 @@ from jaxdiff.samplers import ancestral, ddim
 from jaxdiff.samplers.base import Level
 from tests.parity import reference
 from tests.parity.ddpm_process import (
-    LEARNED, from_x, model_of, nchw, nhwc, process_of, reverse_of, row_of, to_x, transform_of,
+    LEARNED,
+    from_x,
+    model_of,
+    nchw,
+    nhwc,
+    process_of,
+    reverse_of,
+    row_of,
+    to_x,
+    transform_of,
 )  # fmt: skip
 from tests.parity.edm_networks import close
 
