@@ -1,4 +1,4 @@
-"""Single steps with a stored network output: forward chain, posterior, predictions, ancestral and DDIM steps, guidance."""
+"""Single steps with a stored network output: forward chain, posterior, predictions, ancestral, DDIM, guidance."""
 
 import re
 from functools import partial

@@ -1,0 +1,50 @@
+"""The recorded training losses composed from jaxdiff's, for a network output that is given."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxdiff.losses import ddpm, elbo
+from jaxdiff.losses.likelihood import discretized_gaussian
+from tests.parity.ddpm_process import LEARNED, model_of, reverse_of, row_of, transform_of
+
+
+def log_likelihood(x0, mean, log_variance):
+    """The recorded decoder: bytes over [-1, 1]."""
+    return discretized_gaussian(x0, mean, log_variance / 2, bins=256)
+
+
+def chain_of(process, apply_fn, mean_type, var_type, clip):
+    """The process as a hierarchical VAE around a network apply_fn(params, x_t, t)."""
+    model = model_of(apply_fn, row_of(process, mean_type), var_type, transform_of(mean_type, clip))
+    return elbo.diffusion(process.betas, reverse_of(process, var_type), model, log_likelihood)
+
+
+def training_loss(process, mean_type, var_type, loss_type, x0, t, noise, output):
+    """{"loss", and "mse", "vb" where both are there}: [B] each, for the network's output at x_t."""
+    num_steps, channels = len(process.betas), x0.shape[-1]
+    chain = partial(chain_of, process, mean_type=mean_type, var_type=var_type, clip=False)
+    if loss_type.endswith("KL"):
+        vb = ddpm.vlb_loss(chain(lambda *_: output), x0, t, noise)
+        return {"loss": vb * num_steps if loss_type == "RESCALED_KL" else vb}
+    sigma = jnp.asarray(process.sigmas)[t + 1]
+    mse = ddpm.simple_loss(output[..., :channels], row_of(process, mean_type), x0, sigma, noise)
+    if var_type not in LEARNED:
+        return {"loss": mse}
+    vb = ddpm.vlb_loss(chain(lambda *_: ddpm.stop_mean(output, channels)), x0, t, noise)
+    if loss_type == "RESCALED_MSE":
+        return {"loss": ddpm.hybrid_loss(mse, vb, num_steps), "mse": mse, "vb": vb * num_steps / 1000}
+    return {"loss": mse + vb, "mse": mse, "vb": vb}
+
+
+@partial(jax.jit, static_argnums=0)
+def loss_and_gradient(fn, output):
+    """({"loss", ...}, gradient of the summed loss with respect to the network's output)."""
+
+    def total(output):
+        terms = fn(output)
+        return terms["loss"].sum(), terms
+
+    gradient, terms = jax.grad(total, has_aux=True)(output)
+    return terms, gradient

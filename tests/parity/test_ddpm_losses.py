@@ -1,0 +1,132 @@
+"""Training losses and the variational bound against recorded ones, gradients included."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff import predictions
+from jaxdiff.losses import elbo
+from jaxdiff.losses.likelihood import bits_per_dim, discretized_gaussian, normal_kl, tanh_cdf
+from tests.parity import reference
+from tests.parity.ddpm_losses import chain_of, loss_and_gradient, training_loss
+from tests.parity.ddpm_mixture import mixture_network
+from tests.parity.ddpm_process import LEARNED, model_of, nchw, nhwc, process_of, row_of, transform_of
+from tests.parity.edm_networks import close
+
+READS = ("ddpm/losses.npz", "ddpm/vlb.npz")
+
+
+def cases(name, prefix=""):
+    for path in reference.files(name):
+        arrays = reference.load(path)
+        for case in reference.cases(arrays):
+            if case.startswith(prefix):
+                yield pytest.param(arrays, case, id=case)
+
+
+def kinds(arrays, case):
+    """(MEAN, VAR, third word) of every group of recorded results of a case."""
+    names = {name.split("/")[1] for name in arrays if name.startswith(case + "/") and name.count("/") == 3}
+    return sorted(tuple(name.split("-")) for name in names if name.count("-") == 2)
+
+
+def outputs(arrays, case, mean_type, var_type):
+    output = nhwc(arrays[f"{case}/in/output/{mean_type}"])
+    if var_type not in LEARNED:
+        return output
+    return jnp.concatenate([output, nhwc(arrays[f"{case}/in/variance_values/{var_type}"])], axis=-1)
+
+
+@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/losses.npz"))
+def test_training_losses(arrays, case, x64):
+    process = process_of(reference.config(arrays, case))
+    x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
+    t = jnp.asarray(arrays[f"{case}/in/t"])
+    found = kinds(arrays, case)
+    assert found
+    for mean_type, var_type, loss_type in found:
+        output = outputs(arrays, case, mean_type, var_type)
+        fn = lambda output: training_loss(process, mean_type, var_type, loss_type, x0, t, noise, output)  # noqa: B023, E731
+        terms, gradient = loss_and_gradient(fn, output)
+        recorded = reference.subset(arrays, f"{case}/{mean_type}-{var_type}-{loss_type}/out")
+        for name, value in recorded.items():
+            close(nchw(gradient) if name == "grad_model_output" else terms[name], value)
+    vae = chain_of(process, lambda *_: None, "EPSILON", "FIXED_SMALL", False)
+    close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
+    close(row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas)[t + 1]), arrays[f"{case}/out/model_t"])
+
+
+@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/vlb.npz", "vb-"))
+def test_terms_of_the_bound(arrays, case, x64):
+    process = process_of(reference.config(arrays, case))
+    x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
+    t = jnp.asarray(arrays[f"{case}/in/t"])
+    found = kinds(arrays, case)
+    assert found
+    for mean_type, var_type, clip in found:
+        output = outputs(arrays, case, mean_type, var_type)
+        vae = chain_of(process, lambda *_: output, mean_type, var_type, clip == "clip")  # noqa: B023
+        nats = elbo.level_term(vae, x0, t, elbo.diffuse(vae, x0, t, noise))
+        close(bits_per_dim(nats, x0[0]), arrays[f"{case}/{mean_type}-{var_type}-{clip}/out/vb"])
+    close(bits_per_dim(elbo.prior_term(vae, x0), x0[0]), arrays[f"{case}/out/prior_bpd"])
+    close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
+
+
+@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/vlb.npz", "bpd-"))
+def test_full_bound(arrays, case, x64):
+    config = reference.config(arrays, case)
+    process = process_of(config)
+    mean_type, var_type, clip = (config[name] for name in ("model_mean_type", "model_var_type", "clip_denoised"))
+    apply_fn = mixture_network(arrays, config, process, arrays[f"table/{config['table']}/alphas_cumprod"])
+    vae = chain_of(process, apply_fn, mean_type, var_type, clip)
+    x0, noise = (nhwc(arrays[f"{config['inputs']}/in/{name}"]) for name in ("x_start", "noise"))
+    noise = noise[::-1]  # recorded in call order, from the last step down
+    bound = jax.jit(lambda x0, noise: elbo.elbo(vae, x0, noise=noise))(x0, noise)
+    recorded = reference.subset(arrays, f"{case}/out")
+    found = {
+        "total_bpd": bits_per_dim(bound.total, x0[0]),
+        "prior_bpd": bits_per_dim(bound.prior, x0[0]),
+        "vb": bits_per_dim(bound.levels, x0[0])[::-1].T,
+    }
+    if "mse" in recorded:
+        found |= squared_errors(process, vae, apply_fn, mean_type, clip, x0, noise)
+    for name, value in recorded.items():
+        if not name.endswith("_f32"):
+            close(found[name], value)
+
+
+def squared_errors(process, vae, apply_fn, mean_type, clip, x0, noise):
+    """Errors of the clean image and of the noise that it implies, [B, T], from the last step down."""
+    denoise = model_of(
+        apply_fn, row_of(process, mean_type), "FIXED_SMALL", transform_of(mean_type, clip, raw_mean=False)
+    )
+    sigmas = jnp.asarray(process.sigmas)
+
+    @jax.jit
+    def one(t, noise):
+        x = x0 + sigmas[t + 1] * noise
+        x0_hat = denoise(x, sigmas[t + 1])
+        eps = predictions.eps_from_x0(x0_hat, x, sigmas[t + 1])
+        return tuple(jnp.mean((a - b) ** 2, axis=(1, 2, 3)) for a, b in ((x0_hat, x0), (eps, noise)))
+
+    x0_errors, eps_errors = jax.lax.map(lambda inputs: one(*inputs), (jnp.arange(len(sigmas) - 1), noise))
+    return {"xstart_mse": x0_errors[::-1].T, "mse": eps_errors[::-1].T}
+
+
+def test_elementary_likelihoods(x64):
+    for path in reference.files("ddpm/vlb.npz"):
+        arrays = dict(reference.load(path).items())
+        inputs = {
+            name: jnp.asarray(a.astype(np.float64)) for name, a in arrays.items() if "/in/" in name and a.ndim == 1
+        }
+        x, means, log_scales = (inputs[f"discretized/in/{name}"] for name in ("x", "means", "log_scales"))
+        log_prob = discretized_gaussian(x[:, None, None], means[None, :, None], log_scales[None, None])
+        recorded = arrays["discretized/out/log_prob"]
+        # The recorded differences of nearly equal numbers are good to 1e-15 of 1, not of themselves.
+        assert np.all(np.abs(log_prob - recorded) <= 1e-12 + 1e-15 * np.exp(-recorded))
+        names = ("mean1", "logvar1", "mean2", "logvar2")
+        mean1, logvar1, mean2, logvar2 = (inputs[f"normal_kl/in/{name}"] for name in names)
+        close(normal_kl(mean1, logvar1, mean2, logvar2), arrays["normal_kl/out/kl"])
+        close(normal_kl(mean1, logvar1, 0.0, 0.0), arrays["normal_kl/out/kl_to_standard"])
+        close(tanh_cdf(inputs["cdf/in/x"]), arrays["cdf/out/approx_cdf"])
