@@ -13,11 +13,11 @@ import numpy as np
 from numpy.lib import format as npy
 from tqdm import tqdm
 
-from experiments.system import Drawable
+from experiments.system import Drawable, Sampling
 from jaxdiff import grids
 from jaxdiff.grids import Grid
 from jaxdiff.precond import Preconditioning
-from jaxdiff.samplers import Sampler, sample
+from jaxdiff.samplers import Sampler, heun, sample
 from jaxdiff.types import Array, Params
 
 
@@ -54,6 +54,11 @@ def levels(
     sigmas = grids.karras(num_steps, max(sigma_min, row.sigma_min), min(sigma_max, row.sigma_max), rho)
     sigmas[:-1] = np.asarray(row.round_sigma(jnp.asarray(sigmas[:-1])))
     return sigmas
+
+
+def edm_sampling(row: Preconditioning, num_steps: int) -> Sampling:
+    """EDM's deterministic sampler with its grid: Heun's method."""
+    return Sampling("heun", heun(), levels(row, num_steps), nfe=2 * num_steps - 1)
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:

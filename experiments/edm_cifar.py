@@ -9,13 +9,14 @@ on small files in the true format; no FID of ours is claimed, and only the metri
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
-from experiments import cli, edm_recipes, stages
+from experiments import cli, draw, edm_recipes, stages
 from experiments.system import System
 from jaxdiff import augment, precond
 from jaxdiff.losses import denoising_loss
@@ -117,7 +118,8 @@ def system(config: Config) -> System:
         sigma, noise = recipe.objective.levels(key_sigma, x0.shape[:1]), jax.random.normal(key_noise, x0.shape)
         return denoising_loss(denoiser(params, batch["label"], **cond), x0, sigma, noise, recipe.objective.weight)
 
-    return System(init, loss, denoiser, row, shape=(size, size, channels), num_classes=net.label_dim)
+    sampling = partial(draw.edm_sampling, row)
+    return System(init, loss, denoiser, row, sampling, shape=(size, size, channels), num_classes=net.label_dim)
 
 
 def main(config: Config) -> None:

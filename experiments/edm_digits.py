@@ -8,12 +8,13 @@ digits with its deterministic sampler (18 steps, 35 evaluations), and leaves sam
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
-from experiments import cli, stages
+from experiments import cli, draw, stages
 from experiments.system import System
 from jaxdiff import precond
 from jaxdiff.losses import edm_loss, lognormal_sigma
@@ -75,7 +76,7 @@ def system(config: Config) -> System:
         denoise = denoiser(params, batch["label"], train=True, rngs={"dropout": key_dropout})
         return edm_loss(denoise, x0, sigma, noise, sigma_data=config.sigma_data)
 
-    return System(init, loss, denoiser, edm, shape=(8, 8, 1), num_classes=10)
+    return System(init, loss, denoiser, edm, partial(draw.edm_sampling, edm), shape=(8, 8, 1), num_classes=10)
 
 
 def main(config: Config) -> None:

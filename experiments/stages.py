@@ -13,10 +13,9 @@ from tqdm import tqdm
 
 from experiments import cli, draw, workdir
 from experiments.picture import image_grid, save_png
-from experiments.system import System
+from experiments.system import Sampling, System
 from jaxdiff.data import cifar10, digits, pipeline
 from jaxdiff.metrics import digits as digit_metrics
-from jaxdiff.samplers import heun
 from jaxdiff.train import ema, sharding
 from jaxdiff.train.loop import Budget, fit
 from jaxdiff.train.state import TrainState, create
@@ -61,7 +60,7 @@ class Training:
     num_samples: int = 1_000
     """Images to draw for samples.npz and the metrics; image i has seed i and class i mod 10."""
     num_steps: int = 18
-    """Sampling steps of the deterministic EDM sampler."""
+    """Sampling steps."""
 
 
 Config = TypeVar("Config", bound=Training)
@@ -78,6 +77,7 @@ def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
     with cli.bad_input():
         budget = check(config)
         system = build(config)
+        system.sampling(config.num_steps)
         source = training_data(config, system)
         jax.eval_shape(system.init, jax.random.key(0))
         folder = workdir.claim(config.workdir, name, config)
@@ -85,15 +85,16 @@ def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
     if int(state.step) < config.steps:
         return
     trained = time.monotonic()
-    images, labels = sample(config, system, state.ema, folder)
+    sampling = system.sampling(config.num_steps)
+    images, labels = sample(config, system, sampling, state.ema, folder)
     sampled = time.monotonic()
     report = {
         "experiment": name,
         "step": config.steps,
         "num_samples": config.num_samples,
-        "sampler": "heun",
+        "sampler": sampling.name,
         "num_steps": config.num_steps,
-        "nfe": 2 * config.num_steps - 1,
+        "nfe": sampling.nfe,
         "metrics": evaluate(images, labels) if config.data == "digits" else {},
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "seconds": {
@@ -158,11 +159,13 @@ def train(config: Training, system: System, source: pipeline.Source, budget: Bud
     return fit(step, state, batches, key_train, budget, config.workdir, workdir.to_json(config))
 
 
-def sample(config: Training, system: System, params: Params, folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """samples.npz and samples.png, with the deterministic EDM sampler."""
+def sample(
+    config: Training, system: System, sampling: Sampling, params: Params, folder: Path
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """samples.npz and samples.png, with the system's own sampler."""
     seeds = np.arange(config.num_samples)
     labels = draw.balanced_labels(seeds, system.num_classes)
-    request = draw.Request(heun(), draw.levels(system.precond, config.num_steps), seeds, labels)
+    request = draw.Request(sampling.sampler, sampling.sigmas, seeds, labels)
     draw.write(folder / "samples.npz", system, params, request)
     images, labels = draw.read(folder / "samples.npz")
     save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=6))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxdiff import samplers, schedules
+from jaxdiff import reverse, samplers, schedules
 from jaxdiff.samplers import Sampler
 
 
@@ -37,6 +37,16 @@ TABLE = [
         order=2,
     ),
     Row("ode_ve_euler", lambda: samplers.ode(schedules.ve(), samplers.euler_step), nfe=lambda n: n, order=1),
+    Row("ancestral_small", samplers.ancestral, nfe=lambda n: n, order=None, stochastic=True),
+    Row(
+        "ancestral_large",
+        lambda: samplers.ancestral(reverse.fixed(reverse.large)),
+        nfe=lambda n: n,
+        order=None,
+        stochastic=True,
+    ),
+    Row("ddim_half", lambda: samplers.ddim(0.5), nfe=lambda n: n, order=None, stochastic=True),
+    Row("ddim_one", lambda: samplers.ddim(1.0), nfe=lambda n: n, order=None, stochastic=True),
     Row("churn_euler", lambda: samplers.churn(samplers.euler(), 5), nfe=lambda n: n, order=None, stochastic=True),
     Row(
         "churn_heun",
