@@ -71,8 +71,8 @@ def plot(path: Path, per_step: np.ndarray, report: dict[str, Any]) -> None:
     """Bits/dim of every term against its step, as Nichol & Dhariwal 2021, Fig. 2."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.loglog(np.arange(len(per_step)) + 1, np.maximum(per_step, 1e-12), lw=1)
-    axes.scatter([1], per_step[:1], color="C3", zorder=3, label="reconstruction (t = 0)")
-    axes.set(xlabel="t + 1", ylabel="bits/dim", title=f"ELBO: {report['bits_per_dim']:.3f} bits/dim in all")
+    axes.loglog(np.arange(1, len(per_step)), np.maximum(per_step[1:], 1e-8), lw=1, label="denoising matching")
+    axes.set(xlabel="step t", ylabel="bits/dim", title=f"-ELBO: {report['bits_per_dim']:.3f} bits/dim in all")
+    axes.plot([], [], " ", label=f"reconstruction: {report['reconstruction']:.2g}, prior: {report['prior']:.2g}")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)

@@ -114,7 +114,9 @@ def assemble(config: Diffusion, net: Any, init: Any, shape: tuple[int, ...], cla
         vlb = ddpm.vlb_loss(hvae, x0, t, noise)
         return vlb if config.objective == "vlb" else ddpm.hybrid_loss(simple, vlb, config.chain_length)
 
-    return System(init, loss, denoise, row, sampling, shape, classes, Chain(betas, p, model, bins))
+    return System(
+        init, loss, denoise, row, sampling, shape, classes, Chain(betas, p, model, config.variance in LEARNED, bins)
+    )
 
 
 def decoder(bins: int) -> Any:

@@ -1,13 +1,15 @@
 """Published EDM models as something to draw from, and as Orbax checkpoints."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from experiments import workdir
+from experiments import draw, workdir
+from experiments.system import Chain, Sampling
 from jaxdiff.interop import edm
 from jaxdiff.precond import Preconditioning, denoiser, leading_channels
 from jaxdiff.train import sharding
@@ -16,13 +18,16 @@ from jaxdiff.types import Array, Denoiser, Params
 
 
 class Model(NamedTuple):
-    """A denoiser, its levels, the shape of its images, and how its parameters are read."""
+    """A denoiser, how it is sampled, the shape of its images, and how its parameters are read."""
 
     denoiser: Callable[[Params, Array | None], Denoiser]
     precond: Preconditioning
+    sampling: Callable[[int], Sampling]
     shape: tuple[int, ...]
     num_classes: int
     params: Callable[[], Params]
+    num_steps: int = 18
+    chain: Chain | None = None
 
 
 def load(path: Path) -> Model:
@@ -64,7 +69,8 @@ def _model(net: Any, row: Preconditioning, params: Callable[[], Params]) -> Mode
         cond = {} if labels is None else {"class_labels": jax.nn.one_hot(labels, net.label_dim, dtype=jnp.float32)}
         return denoiser(apply_fn, params, row, **cond)
 
-    return Model(denoise, row, (net.img_resolution, net.img_resolution, net.in_channels), net.label_dim, params)
+    shape = (net.img_resolution, net.img_resolution, net.in_channels)
+    return Model(denoise, row, partial(draw.edm_sampling, row), shape, net.label_dim, params)
 
 
 def _restore(path: Path, net: Any) -> Params:

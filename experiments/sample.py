@@ -1,6 +1,7 @@
 """Draw images from any run or published EDM model: image i is a function of its seed (and class) only.
 
     python -m experiments.sample --workdir runs/edm_digits --sampler heun --num-steps 18 --seeds 0-63
+    python -m experiments.sample --workdir runs/ddpm_digits --sampler ancestral --num-steps 1000
     python -m experiments.sample --checkpoint edm-cifar10-32x32-cond-vp.pkl
 
 writes samples.npz and samples.png to --out.
@@ -8,7 +9,7 @@ writes samples.npz and samples.png to --out.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -16,8 +17,10 @@ import numpy as np
 from experiments import cli, draw, published, runs
 from experiments.picture import image_grid, save_png
 from jaxdiff import grids, samplers
-from jaxdiff.precond import Preconditioning
+from jaxdiff.grids import Grid
+from jaxdiff.guidance import guide, on_x0
 from jaxdiff.samplers import Sampler
+from jaxdiff.types import Array, Params
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,13 @@ class Config:
     """Folder of a run, as `python -m experiments.NAME` leaves it."""
     checkpoint: Path | None = None
     """Instead of a run: a published EDM model, FILE.pkl or the folder that experiments.convert made of it."""
-    sampler: Literal["euler", "heun", "dpmpp_2m", "heun_churn"] = "heun"
-    """Sampler; heun is the EDM paper's Alg. 1 and heun_churn its stochastic Alg. 2."""
-    num_steps: int = 18
-    """Steps on the Karras grid; heun evaluates the network 2 n - 1 times, the first-order samplers n times."""
+    sampler: Literal["own", "euler", "heun", "dpmpp_2m", "heun_churn", "ddim", "ancestral"] = "own"
+    """own is what the run itself uses; heun is the EDM paper's Alg. 1 and heun_churn its stochastic Alg. 2."""
+    num_steps: int = 0
+    """Steps; 0 for the run's own number. heun evaluates the network 2 n - 1 times, the others n times."""
+    grid: Literal["auto", "chain", "karras"] = "auto"
+    """Levels: evenly spaced steps of the run's chain, or the Karras grid; auto takes the chain, where the run has one,
+    for samplers of first order."""
     seeds: str = "0-63"
     """Seeds as a list of numbers and ranges, such as 0-63 or 1,5,10-12."""
     label: int | None = None
@@ -42,6 +48,10 @@ class Config:
     """Noise level at which sampling starts; lowered to the highest that the network knows."""
     rho: float = 7.0
     """Exponent of the Karras grid."""
+    eta: float = 0.0
+    """ddim: share of noise, 0 to 1."""
+    guidance: float = 1.0
+    """Classifier-free guidance weight; 1 for none. The run must have been trained with --label-dropout."""
     s_churn: float = 40.0
     """heun_churn: total amount of added noise."""
     s_min: float = 0.05
@@ -74,12 +84,43 @@ def parse_seeds(text: str) -> np.ndarray:
     return np.concatenate([np.arange(r.start, r.stop) for r in ranges])
 
 
-def choose(config: Config, row: Preconditioning) -> Sampler:
-    """The sampler that the flags name."""
-    if config.sampler == "heun_churn":
-        limits = config.s_churn, config.s_min, config.s_max, config.s_noise
-        return samplers.churn(samplers.heun(), *limits, round_sigma=row.round_sigma)
-    return {"euler": samplers.euler, "heun": samplers.heun, "dpmpp_2m": samplers.dpmpp_2m}[config.sampler]()
+def choose(config: Config, model: published.Model) -> tuple[Sampler, Grid]:
+    """The sampler and the levels that the flags name."""
+    num_steps = config.num_steps or model.num_steps
+    grids.check_range(num_steps, config.sigma_min, config.sigma_max)
+    own = model.sampling(num_steps)
+    limits = config.s_churn, config.s_min, config.s_max, config.s_noise
+    sampler = {
+        "own": lambda: own.sampler,
+        "euler": samplers.euler,
+        "heun": samplers.heun,
+        "dpmpp_2m": samplers.dpmpp_2m,
+        "heun_churn": lambda: samplers.churn(samplers.heun(), *limits, round_sigma=model.precond.round_sigma),
+        "ddim": lambda: samplers.ddim(config.eta),
+        "ancestral": lambda: samplers.ancestral(model.chain.reverse if model.chain else None),
+    }[config.sampler]()
+    if config.grid == "chain" and not model.chain:
+        raise ValueError("grid chain: this run was not trained on a chain of steps, use karras")
+    second_order = config.sampler in ("heun", "heun_churn", "dpmpp_2m")
+    if model.chain and config.grid != "karras" and not (config.grid == "auto" and second_order):
+        return sampler, own.sigmas
+    return sampler, draw.levels(model.precond, num_steps, config.sigma_min, config.sigma_max, config.rho)
+
+
+def conditioned(config: Config, model: published.Model) -> published.Model:
+    """The model with what the sampler asks in the place of its denoiser, guided where that is asked for."""
+    if config.guidance != 1 and not model.num_classes:
+        raise ValueError(f"guidance={config.guidance} needs a model with classes")
+    chain = model.chain if config.sampler == "ancestral" else None
+    ask: Any = chain.model if chain else model.denoiser
+
+    def guided(params: Params, labels: Array | None) -> Any:
+        unconditional = model.denoiser(params, None)
+        transform = lambda denoise: guide(denoise, unconditional, config.guidance)  # noqa: E731
+        asked = ask(params, labels)
+        return on_x0(transform, asked) if chain and chain.learned else transform(asked)
+
+    return model._replace(denoiser=ask if config.guidance == 1 else guided)
 
 
 def main(config: Config) -> None:
@@ -91,14 +132,13 @@ def main(config: Config) -> None:
         if (config.workdir is None) == (config.checkpoint is None):
             raise ValueError("give either --workdir or --checkpoint")
         system = describe(config)
-        grids.check_range(config.num_steps, config.sigma_min, config.sigma_max)
-        sigmas = draw.levels(system.precond, config.num_steps, config.sigma_min, config.sigma_max, config.rho)
-        sampler = choose(config, system.precond)
+        sampler, sigmas = choose(config, system)
+        system = conditioned(config, system)
         if config.label is not None and not 0 <= config.label < system.num_classes:
             raise ValueError(f"label must be 0 to {system.num_classes - 1}, got {config.label}")
         params = system.params()
         home = config.workdir or Path("runs") / config.checkpoint.stem  # type: ignore[union-attr]
-        out = config.out or home / f"{config.sampler}-{config.num_steps}"
+        out = config.out or home / f"{config.sampler}-{len(sigmas) - 1}"
         out.mkdir(parents=True, exist_ok=True)
     labels = draw.balanced_labels(seeds, system.num_classes)
     if config.label is not None:
@@ -116,7 +156,10 @@ def describe(config: Config) -> published.Model:
     assert config.workdir is not None
     run_config, system = runs.of_run(config.workdir)
     read = lambda: runs.averaged_params(run_config, system)[0]  # noqa: E731
-    return published.Model(system.denoiser, system.precond, system.shape, system.num_classes, read)
+    return published.Model(
+        system.denoiser, system.precond, system.sampling, system.shape, system.num_classes, read,
+        run_config.num_steps, system.chain,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

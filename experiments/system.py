@@ -33,12 +33,14 @@ class Sampling(NamedTuple):
 class Chain(NamedTuple):
     """What a system trained on a chain of steps has beside its denoiser: its reverse chain, and so its ELBO.
 
-    betas: of the chain; reverse: p(x' | x); model(params, labels): what reverse asks; bins: grey levels of the data.
+    betas: of the chain; reverse: p(x' | x); model(params, labels): what reverse asks, with values where the variance is
+    learned; bins: grey levels of the data.
     """
 
     betas: Betas
     reverse: Reverse
     model: Callable[[Params, Array | None], Any]
+    learned: bool
     bins: int
 
 

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from experiments import cli, edm_digits, evaluate, sample
+from experiments import cli, ddpm_digits, edm_digits, evaluate, sample
 from tests.experiments.conftest import command
 
-MODULES = {"edm_digits": edm_digits, "sample": sample, "evaluate": evaluate}
+MODULES = {"edm_digits": edm_digits, "ddpm_digits": ddpm_digits, "sample": sample, "evaluate": evaluate}
 
 
 def refused(module, flags, monkeypatch, capfd):

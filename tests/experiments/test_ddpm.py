@@ -1,0 +1,132 @@
+"""DDPM's experiments: the contract, the bound of a run, sampling by every sampler, and what is refused."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import bound, ddpm, ddpm_digits, draw, evaluate, sample
+from jaxdiff.data import digits
+from tests.experiments.conftest import command
+from tests.experiments.test_bad_input import refused
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A smoke run, made by the command."""
+    folder = tmp_path_factory.mktemp("ddpm") / "run"
+    done = command("ddpm_digits", "--smoke", "--workdir", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_smoke_writes_every_file(run):
+    names = {"config.json", "metrics.jsonl", "checkpoints", "samples.png", "samples.npz", "report.json"}
+    assert names <= {path.name for path in run.iterdir()}
+    report = json.loads((run / "report.json").read_text())
+    assert (report["sampler"], report["nfe"]) == ("ddim", 4)
+
+
+def test_the_bound_of_a_run(run):
+    """The parts add up, the report keeps its metrics, and the picture is there."""
+    evaluate.main(evaluate.Config(workdir=run, elbo=True, elbo_images=8))
+    report = json.loads((run / "report.json").read_text())
+    assert "metrics" in report
+    found = report["elbo"]
+    parts = found["reconstruction"] + found["matching"] + found["prior"]
+    assert parts == pytest.approx(found["bits_per_dim"], rel=1e-5)
+    assert (found["grey_levels"], found["num_images"], found["num_steps"]) == (17, 8, 50)
+    assert found["nats"] == pytest.approx(found["bits_per_dim"] * 64 * np.log(2), rel=1e-6)
+    assert 1 < found["bits_per_dim"] < 100
+    with np.load(run / "elbo.npz") as file:
+        assert file["bits_per_dim"].sum() + found["prior"] == pytest.approx(found["bits_per_dim"], rel=1e-5)
+    assert (run / "elbo.png").stat().st_size > 1_000
+
+
+@pytest.mark.parametrize("sampler", ["own", "ancestral", "ddim", "dpmpp_2m"])
+def test_every_sampler_draws_from_the_run(run, sampler, tmp_path):
+    out = tmp_path / "out"
+    sample.main(sample.Config(workdir=run, sampler=sampler, num_steps=3, seeds="0-3", eta=0.5, guidance=2.0, out=out))
+    images, labels = draw.read(out / "samples.npz")
+    assert images.shape == (4, 8, 8, 1)
+    assert labels.tolist() == [0, 1, 2, 3]
+
+
+def test_an_image_is_a_function_of_its_seed(run, tmp_path):
+    """With noise in every step, alone or among others."""
+    for name, seeds in (("many", "0-9"), ("one", "7")):
+        sample.main(sample.Config(run, sampler="ancestral", num_steps=5, seeds=seeds, out=tmp_path / name))
+    many, one = (draw.read(tmp_path / name / "samples.npz")[0] for name in ("many", "one"))
+    assert np.abs(many[7].astype(int) - one[0]).max() <= 1
+
+
+class Pixelwise(nn.Module):
+    """A network that compiles at once."""
+
+    channels: int
+
+    @nn.compact
+    def __call__(self, x, noise_labels, train=False):
+        return nn.Dense(self.channels)(jnp.concatenate([x, noise_labels[:, None, None, None] + 0 * x], axis=-1))
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "mu"])
+@pytest.mark.parametrize(
+    ("variance", "objective"), [("small", "simple"), ("large", "vlb"), ("learned", "hybrid"), ("learned_range", "vlb")]
+)
+def test_every_choice_has_a_finite_loss_and_gradient(prediction, variance, objective):
+    config = ddpm.Diffusion(prediction=prediction, variance=variance, objective=objective, times="uniform")
+    net = Pixelwise(ddpm.channels_of(config, 1))
+    init = lambda key: net.init(key, jnp.zeros((1, 8, 8, 1)), jnp.zeros(1))  # noqa: E731
+    system = ddpm.assemble(config, net, init, shape=(8, 8, 1), classes=0, bins=17)
+    params = system.init(jax.random.key(0))
+    batch = {"image": jnp.asarray(digits.load("train").images[:6]), "label": jnp.arange(6)}
+
+    @jax.jit
+    def value_and_gradient(params):
+        return jax.value_and_grad(lambda params: system.loss(params, jax.random.key(1), batch).mean())(params)
+
+    value, gradient = value_and_gradient(params)
+    assert np.isfinite(value)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
+    assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
+
+
+def test_data_off_the_grey_levels_of_the_run_are_refused():
+    system = ddpm_digits.system(ddpm_digits.smoke(ddpm_digits.Config()))
+    with pytest.raises(ValueError, match="17 levels"):
+        bound.check(system, np.full((1, 8, 8, 1), 0.01))
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--objective", "hybrid", "--variance", "small"], "use simple"),
+        (["--objective", "simple", "--variance", "learned"], "use hybrid or vlb"),
+        (["--num-steps", "60", "--chain-length", "50"], "num_steps=60 exceeds chain_length=50"),
+        (["--schedule", "linear", "--chain-length", "20", "--num-steps", "4"], "alpha_bar is 0"),
+        (["--schedule", "linear", "--chain-length", "10", "--num-steps", "4"], "betas must lie between 0 and 1"),
+        (["--ddim-eta", "2"], "eta must be in"),
+        (["--prediction", "noise"], "noise"),
+    ],
+)
+def test_training_refuses(flags, says, tmp_path, monkeypatch, capfd):
+    workdir = tmp_path / "run"
+    assert says in refused("ddpm_digits", [*flags, "--workdir", workdir], monkeypatch, capfd)
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "says"),
+    [
+        ("evaluate", ["--elbo", "--elbo-images", "900"], "elbo_images must be 1 to 899, got 900"),
+        ("evaluate", ["--elbo", "--elbo-images", "0"], "elbo_images must be 1 to 899, got 0"),
+        ("sample", ["--num-steps", "51"], "cannot keep 51 of the 50 steps"),
+        ("sample", ["--sampler", "ddim", "--eta", "-1"], "eta must be in"),
+    ],
+)
+def test_a_run_refuses(run, module, flags, says, monkeypatch, capfd):
+    assert says in refused(module, [*flags, "--workdir", run], monkeypatch, capfd)
