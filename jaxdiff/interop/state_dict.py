@@ -1,6 +1,6 @@
 """Published state dicts of EDM's networks as params of jaxdiff's: the same names, other axes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -13,18 +13,20 @@ def to_params(
     like: Params,
     prefix: str = "",
     resample_filter: Sequence[float] | None = None,
+    name_of: Callable[[tuple[jax.tree_util.DictKey, ...]], str] | None = None,
 ) -> Params:
-    """Parameters of a `SongUNet` or `DhariwalUNet` from a published state dict.
+    """Parameters of a network from a published state dict; by default of a `SongUNet` or `DhariwalUNet`.
 
-    Names map as "enc.8x8_block0.conv0.weight" -> params["enc_8x8_block0"]["conv0"]["kernel"]; convolutions turn from
-    OIHW to HWIO, matrices from [out, in] to [in, out]. Buffers named resample_filter are configuration, not parameters:
-    they are compared with the network's own and dropped.
+    Names map as "enc.8x8_block0.conv0.weight" -> params["enc_8x8_block0"]["conv0"]["kernel"]; kernels of convolutions
+    turn from OIHW to HWIO, matrices from [out, in] to [in, out]; other arrays stay as they are. Buffers named
+    resample_filter are configuration, not parameters: they are compared with the network's own and dropped.
 
     Args:
       state_dict: name -> array.
       like: what `net.init` returns, or its `jax.eval_shape`.
       prefix: of the names that belong to the network, such as "model." in a preconditioner's state dict.
       resample_filter: the network's taps; None drops the buffers unseen.
+      name_of: the published name of a parameter, `published_name` where not given.
     Returns: params in the structure of `like`, in the type of the state dict.
     Raises: ValueError naming what is missing, unknown or of another shape (with both shapes), or a filter
       other than the network's.
@@ -32,7 +34,8 @@ def to_params(
       >>> to_params({"a.weight": np.ones((1, 2))}, {"params": {"a": {"kernel": np.zeros((2, 1))}}})
       {'params': {'a': {'kernel': array([[1.], [1.]])}}}
     """
-    wanted = {published_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+    name_of = name_of or published_name
+    wanted = {name_of(path): (path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
     given = {name.removeprefix(prefix): np.asarray(a) for name, a in state_dict.items() if name.startswith(prefix)}
     filters = {name: given.pop(name) for name in list(given) if name.split(".")[-1] == "resample_filter"}
     if resample_filter is not None:
@@ -42,14 +45,14 @@ def to_params(
     if unknown := sorted(set(given) - set(wanted)):
         raise ValueError(f"the network has no {', '.join(unknown[:5])}" + (" ..." if len(unknown) > 5 else ""))
     converted = {}
-    for name, leaf in wanted.items():
-        value = from_torch(given[name])
+    for name, (path, leaf) in wanted.items():
+        value = from_torch(given[name]) if path[-1].key == "kernel" else given[name]
         if value.shape != leaf.shape:
             raise ValueError(
                 f"{name} has shape {list(value.shape)} in the checkpoint, {list(leaf.shape)} in the network"
             )
         converted[name] = value
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: converted[published_name(path)], like)
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: converted[name_of(path)], like)
 
 
 def _check_filters(filters: Mapping[str, np.ndarray], taps: Sequence[float]) -> None:
@@ -79,10 +82,12 @@ def published_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
 
 
 def from_torch(value: np.ndarray) -> np.ndarray:
-    """OIHW to HWIO and [out, in] to [in, out]; vectors stay.
+    """OIHW to HWIO; [out, in] and one-dimensional convolutions of width 1, [out, in, 1], to [in, out].
 
     Example:
       >>> from_torch(np.zeros((5, 4, 3, 2))).shape
       (3, 2, 4, 5)
     """
+    if value.ndim == 3 and value.shape[-1] == 1:
+        value = value[..., 0]
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T

@@ -18,7 +18,7 @@ def positional(
 
     Args:
       t: labels [B], on the scale of a step count.
-      channels: C, even, >= 4.
+      channels: C, >= 4; where it is odd, the last is 0.
       end_point: whether the last frequency is 1 / max_period (DDPM++); ADM divides by C/2.
       cosine_first: the order of the halves in ADM.
     Reference: Vaswani et al. 2017, 3.5; Song et al. 2021 and Dhariwal & Nichol 2021 for the two conventions.
@@ -29,7 +29,8 @@ def positional(
     k = jnp.arange(channels // 2, dtype=t.dtype) / (channels // 2 - end_point)
     angle = t[:, None] * (max_period**-k)[None]
     halves = [jnp.sin(angle), jnp.cos(angle)]
-    return jnp.concatenate(halves[::-1] if cosine_first else halves, axis=1)
+    emb = jnp.concatenate(halves[::-1] if cosine_first else halves, axis=1)
+    return jnp.pad(emb, [(0, 0), (0, channels % 2)])
 
 
 class Fourier(nn.Module):

@@ -1,0 +1,197 @@
+"""OpenAI's improved-diffusion and guided-diffusion: command-line flags to networks and processes, `.pt` files to params.
+
+Names map mechanically: "input_blocks.1.0.in_layers.0.weight" -> params["input_blocks_1_0"]["in_layers_0"]["scale"].
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.interop import torch_file
+from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.state_dict import to_params
+from jaxdiff.nets.classifier import GuidedClassifier, Pool
+from jaxdiff.nets.unet_guided import GuidedUNet
+from jaxdiff.types import Params
+
+NUM_CLASSES = 1000
+CHANNEL_MULT: dict[int, tuple[float, ...]] = {512: (0.5, 1, 1, 2, 2, 4, 4), 256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4),
+                32: (1, 2, 2, 2)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Flags of a diffusion model, spelled as the command line spells them; the defaults are improved-diffusion's."""
+
+    package: Literal["improved", "guided"] = "improved"
+    image_size: int = 64
+    num_channels: int = 128
+    num_res_blocks: int = 2
+    num_heads: int = 4
+    num_heads_upsample: int = -1
+    num_head_channels: int = -1
+    attention_resolutions: str = "16,8"
+    channel_mult: str = ""
+    dropout: float = 0.0
+    class_cond: bool = False
+    use_scale_shift_norm: bool = True
+    resblock_updown: bool = False
+    use_new_attention_order: bool = False
+    learn_sigma: bool = False
+    sigma_small: bool = False
+    use_kl: bool = False
+    predict_xstart: bool = False
+    rescale_timesteps: bool = True
+    rescale_learned_sigmas: bool = True
+    diffusion_steps: int = 1000
+    noise_schedule: str = "linear"
+    timestep_respacing: str = ""
+
+
+@dataclass(frozen=True)
+class ClassifierFlags:
+    """Flags of a classifier, spelled as guided-diffusion's command line spells them."""
+
+    image_size: int = 64
+    classifier_width: int = 128
+    classifier_depth: int = 2
+    classifier_attention_resolutions: str = "32,16,8"
+    classifier_use_scale_shift_norm: bool = True
+    classifier_resblock_updown: bool = True
+    classifier_pool: Pool = "attention"
+
+
+CIFAR10 = Flags(image_size=32, num_res_blocks=3, learn_sigma=True, dropout=0.3)
+"""improved-diffusion, CIFAR-10."""
+IMAGENET_64 = Flags(image_size=64, num_res_blocks=3, learn_sigma=True)
+"""improved-diffusion, ImageNet 64x64."""
+ADM_64 = Flags(
+    "guided", 64, 192, 3, num_head_channels=64, attention_resolutions="32,16,8", dropout=0.1, class_cond=True,
+    resblock_updown=True, use_new_attention_order=True, learn_sigma=True, rescale_timesteps=False,
+    rescale_learned_sigmas=False, noise_schedule="cosine",
+)  # fmt: skip
+"""guided-diffusion, ImageNet 64x64 with classes."""
+ADM_256_UNCOND = Flags(
+    "guided", 256, 256, 2, num_head_channels=64, attention_resolutions="32,16,8", resblock_updown=True,
+    learn_sigma=True, rescale_timesteps=False, rescale_learned_sigmas=False,
+)  # fmt: skip
+"""guided-diffusion, ImageNet 256x256 without classes."""
+ADM_CLASSIFIER_64 = ClassifierFlags(classifier_depth=4)
+"""guided-diffusion, the classifier for ImageNet 64x64."""
+
+
+class Process(NamedTuple):
+    """What the flags say of the diffusion process, in the authors' names."""
+
+    mean: Literal["EPSILON", "START_X"]
+    var: Literal["FIXED_SMALL", "FIXED_LARGE", "LEARNED_RANGE"]
+    loss: Literal["MSE", "RESCALED_MSE", "RESCALED_KL"]
+
+
+def process_of(flags: Flags) -> Process:
+    """Prediction, variance and loss that the flags choose.
+
+    Example:
+      >>> process_of(CIFAR10)
+      Process(mean='EPSILON', var='LEARNED_RANGE', loss='RESCALED_MSE')
+    """
+    fixed: Literal["FIXED_SMALL", "FIXED_LARGE"] = "FIXED_SMALL" if flags.sigma_small else "FIXED_LARGE"
+    mse: Literal["MSE", "RESCALED_MSE"] = "RESCALED_MSE" if flags.rescale_learned_sigmas else "MSE"
+    return Process(
+        "START_X" if flags.predict_xstart else "EPSILON",
+        "LEARNED_RANGE" if flags.learn_sigma else fixed,
+        "RESCALED_KL" if flags.use_kl else mse,
+    )
+
+
+def network(flags: Flags | ClassifierFlags) -> Any:
+    """The network that the flags describe.
+
+    Raises: ValueError for an image size without a default for channel_mult.
+    """
+    size = flags.image_size
+    if isinstance(flags, ClassifierFlags):
+        return GuidedClassifier(
+            size, 3, NUM_CLASSES, flags.classifier_width, _channel_mult(size, ""), None, flags.classifier_depth,
+            _numbers(flags.classifier_attention_resolutions), head_channels=64, pool=flags.classifier_pool,
+            adaptive_scale=flags.classifier_use_scale_shift_norm, resblock_updown=flags.classifier_resblock_updown,
+        )  # fmt: skip
+    improved = flags.package == "improved"
+    return GuidedUNet(
+        size, 3, 6 if flags.learn_sigma else 3, NUM_CLASSES if flags.class_cond else 0, flags.num_channels,
+        _channel_mult(size, flags.channel_mult), flags.num_channels if improved else None, flags.num_res_blocks,
+        _numbers(flags.attention_resolutions), flags.num_heads, _given(flags.num_heads_upsample),
+        _given(flags.num_head_channels), flags.use_new_attention_order, flags.use_scale_shift_norm,
+        resblock_updown=flags.resblock_updown, dropout=flags.dropout,
+    )  # fmt: skip
+
+
+def load_openai(path: str | Path, flags: Flags | ClassifierFlags) -> tuple[Any, Params]:
+    """A published model, ready for `precond.denoiser` (or `denoiser_with_variance`) with a row of `jaxdiff.chain`.
+
+    Args:
+      path: such as "cifar10_uncond_50M_500K.pt"; read without executing anything in it.
+      flags: of the model, such as `replace(CIFAR10, diffusion_steps=4000, noise_schedule="cosine")`.
+    Returns: (net, params), float32.
+    Raises: CheckpointFormatError (a ValueError) naming what is missing, unknown, or of another shape.
+    Reference: Nichol & Dhariwal 2021; Dhariwal & Nichol 2021. Tested on small files of this format; the published
+      files themselves could not be had here.
+    """
+    net, state_dict = network(flags), torch_file.load(path)
+    if not isinstance(state_dict, Mapping) or not all(isinstance(a, np.ndarray) for a in state_dict.values()):
+        raise CheckpointFormatError(f"{Path(path).name} holds no state dict of arrays")
+    return net, params_of(net, state_dict)
+
+
+def params_of(net: Any, state_dict: Mapping[str, np.ndarray]) -> Params:
+    """Parameters of a `GuidedUNet` or `GuidedClassifier` from a state dict.
+
+    Raises: CheckpointFormatError as `load_openai`.
+    """
+    try:
+        params = to_params(state_dict, abstract_params(net), name_of=openai_name)
+    except ValueError as error:
+        raise CheckpointFormatError(str(error)) from None
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)
+
+
+def abstract_params(net: Any) -> Params:
+    """Shapes of a network's parameters, without allocating any."""
+    x = jax.ShapeDtypeStruct((1, net.img_resolution, net.img_resolution, net.in_channels), jnp.float32)
+    more = {"low_res": x} if getattr(net, "super_resolution", False) else {}
+    return jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32), **more)
+
+
+def openai_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
+    """The state dict's name of a parameter.
+
+    Example:
+      >>> [(path, _)] = jax.tree_util.tree_leaves_with_path({"params": {"input_blocks_1_0": {"norm": {"scale": 1}}}})
+      >>> openai_name(path)
+      'input_blocks.1.0.norm.weight'
+    """
+    names = [str(entry.key) for entry in path[1:]]
+    leaf = {"kernel": "weight", "scale": "weight", "label_emb": "label_emb.weight"}.get(names[-1], names[-1])
+    return ".".join(re.sub(r"_(?=\d)", ".", name) for name in [*names[:-1], leaf])
+
+
+def _channel_mult(image_size: int, text: str) -> tuple[float, ...]:
+    if text:
+        return _numbers(text)
+    if image_size not in CHANNEL_MULT:
+        raise ValueError(f"image_size {image_size} has no default channel_mult; those with one: {sorted(CHANNEL_MULT)}")
+    return CHANNEL_MULT[image_size]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",") if part)
+
+
+def _given(number: int) -> int | None:
+    return number if number > 0 else None

@@ -1,0 +1,96 @@
+"""ADM's classifier of noisy images: the encoder of its U-Net, and a pool."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxdiff.nets.conditioning import check_choice, check_inputs
+from jaxdiff.nets.guided_block import ZERO, dense, norm32, split_attention
+from jaxdiff.nets.layers import Conv, Image
+from jaxdiff.nets.unet_guided import check_attributes, encode, time_embedding
+from jaxdiff.types import Array
+
+Pool = Literal["adaptive", "attention"]
+
+
+class GuidedClassifier(nn.Module):
+    """Logits [B, out_channels] of a noisy image x_t at step t.
+
+    Attributes: as `GuidedUNet`; out_channels is the number of classes.
+      pool: "attention" (ADM's), or "adaptive", the mean over positions.
+    Call: net.apply(params, x [B, H, W, C], noise_labels [] or [B]) -> [B, out_channels].
+    Raises: ValueError as `GuidedUNet`.
+    Reference: Dhariwal & Nichol 2021, section 4.3 and Appendix I. The authors' pools "spatial" and "spatial_v2", which
+      no published model uses, are left out.
+    """
+
+    img_resolution: int
+    in_channels: int
+    out_channels: int
+    model_channels: int = 128
+    channel_mult: Sequence[float] = (1, 2, 3, 4)
+    stem_channels: int | None = None
+    num_blocks: int = 4
+    attn_resolutions: Sequence[int] = (32, 16, 8)
+    num_heads: int = 1
+    head_channels: int | None = 64
+    new_attention_order: bool = False
+    adaptive_scale: bool = True
+    conv_resample: bool = True
+    resblock_updown: bool = True
+    pool: Pool = "attention"
+    dropout: float = 0.0
+    dtype: Any = None
+
+    @property
+    def label_dim(self) -> int:
+        """A classifier is told no class."""
+        return 0
+
+    @property
+    def augment_dim(self) -> int:
+        """And no augmentation."""
+        return 0
+
+    @nn.compact
+    def __call__(self, x: Image, noise_labels: Array, train: bool = False) -> Array:
+        check_attributes(self)
+        check_inputs(self, x, noise_labels, None, None)
+        check_choice("pool", self.pool, Pool)
+        out_type = jnp.promote_types(x.dtype, jnp.float32)
+        emb = time_embedding(self, noise_labels, out_type)
+        x, _ = encode(self, x if self.dtype is None else x.astype(self.dtype), emb, train)
+        x = nn.silu(norm32("out_0", self.dtype)(x))
+        if self.pool == "adaptive":
+            x = jnp.mean(x, axis=(1, 2), keepdims=True)
+            logits = Conv(self.out_channels, 1, kernel_init=ZERO, dtype=self.dtype, name="out_3")(x)[:, 0, 0]
+        else:
+            head = self.head_channels or x.shape[-1] // self.num_heads
+            logits = AttentionPool(self.out_channels, head, self.dtype, name="out_2")(x)
+        return logits.astype(out_type)
+
+
+class AttentionPool(nn.Module):
+    """Attention over the mean and all positions, with learned positions; what the mean receives, projected.
+
+    Reference: Radford et al. 2021 (CLIP), section 2.4, as ADM uses it.
+    """
+
+    features: int
+    head_channels: int
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Image) -> Array:
+        batch, height, width, channels = x.shape
+        x = x.reshape(batch, height * width, channels)
+        x = jnp.concatenate([jnp.mean(x, axis=1, keepdims=True), x], axis=1)
+        init = nn.initializers.normal(channels**-0.5)
+        # Kept as published: [channels, positions].
+        places = self.param("positional_embedding", init, (channels, height * width + 1))
+        x = x + places.T[None].astype(x.dtype)
+        qkv = dense(3 * channels, channels, "qkv_proj", self.dtype)(x)
+        x = split_attention(qkv, channels // self.head_channels, new_order=True)
+        return dense(self.features, channels, "c_proj", self.dtype)(x)[:, 0]
