@@ -1,4 +1,4 @@
-"""OpenAI's improved-diffusion and guided-diffusion: command-line flags to networks and processes, `.pt` files to params.
+"""OpenAI's improved-diffusion and guided-diffusion: command-line flags to networks, `.pt` files to params.
 
 Names map mechanically: "input_blocks.1.0.in_layers.0.weight" -> params["input_blocks_1_0"]["in_layers_0"]["scale"].
 """
@@ -21,8 +21,13 @@ from jaxdiff.nets.unet_guided import GuidedUNet
 from jaxdiff.types import Params
 
 NUM_CLASSES = 1000
-CHANNEL_MULT: dict[int, tuple[float, ...]] = {512: (0.5, 1, 1, 2, 2, 4, 4), 256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4),
-                32: (1, 2, 2, 2)}  # fmt: skip
+CHANNEL_MULT: dict[int, tuple[float, ...]] = {
+    512: (0.5, 1, 1, 2, 2, 4, 4),
+    256: (1, 1, 2, 2, 4, 4),
+    128: (1, 1, 2, 3, 4),
+    64: (1, 2, 3, 4),
+    32: (1, 2, 2, 2),
+}
 
 
 @dataclass(frozen=True)

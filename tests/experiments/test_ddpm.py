@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import bound, ddpm, ddpm_digits, draw, evaluate, sample
+from experiments import bound, ddpm, ddpm_cifar, ddpm_digits, draw, evaluate, sample
 from jaxdiff.data import digits
 from tests.experiments.conftest import command
 from tests.experiments.test_bad_input import refused
@@ -130,3 +130,23 @@ def test_training_refuses(flags, says, tmp_path, monkeypatch, capfd):
 )
 def test_a_run_refuses(run, module, flags, says, monkeypatch, capfd):
     assert says in refused(module, [*flags, "--workdir", run], monkeypatch, capfd)
+
+
+def test_the_papers_values_are_used_on_cifar10():
+    """Ho et al. 2020, Appendix B; Nichol & Dhariwal 2021, Appendix A."""
+    ho, improved = (ddpm_cifar.resolve(ddpm_cifar.Config(data="cifar10", recipe=name)) for name in ddpm_cifar.RECIPES)
+    assert (ho.steps, ho.learning_rate, ho.clip_norm, ho.chain_length) == (800_000, 2e-4, 1.0, 1_000)
+    assert (ho.schedule, ho.variance, ho.objective, ho.batch_size) == ("linear", "large", "simple", 128)
+    assert (improved.steps, improved.learning_rate, improved.chain_length) == (500_000, 1e-4, 4_000)
+    assert (improved.schedule, improved.variance, improved.objective) == ("cosine", "learned_range", "hybrid")
+    for config in (ho, improved):
+        decay = 0.5 ** (config.batch_size / config.ema_halflife)
+        assert decay == pytest.approx(0.9999, abs=1e-6)
+
+
+def test_cifar_smoke_on_digits(tmp_path):
+    done = command("ddpm_cifar", "--smoke", "--recipe", "ho2020", "--workdir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["nfe"] == 4
+    evaluate.main(evaluate.Config(workdir=tmp_path / "run", elbo=True, elbo_images=2))
