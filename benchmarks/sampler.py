@@ -1,7 +1,8 @@
 """What the sampling loop costs beyond the network it calls: python -m benchmarks.sampler
 
 Prints the time of 18 Heun steps over that of their 35 evaluations made alone, the time to compile 180 steps over that
-for 18, and the same with the memory for 1,000 and 10 ancestral steps, on the network of `experiments.edm_digits`. Ratios within one run; medians, in turn A B A B.
+for 18, and the same with the memory for 1,000 and 10 ancestral steps, on the network of `experiments.edm_digits`.
+Ratios within one run; medians, in turn A B A B.
 """
 
 import statistics

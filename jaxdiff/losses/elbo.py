@@ -65,7 +65,11 @@ class Bound(NamedTuple):
 
 
 def diffuse(hvae: HVAE, x: Batch, level: ArrayLike, noise: Batch) -> Batch:
-    """z_l = alpha_l x + sqrt(v_l) n, a draw from q(z_l | x); level is [] or [B]."""
+    """z_l = alpha_l x + sqrt(v_l) n, a draw from q(z_l | x); level is [] or [B].
+
+    Raises: ValueError when a level on the host is not in 0 .. L-1.
+    """
+    check_levels(hvae, level)
     return expand(hvae.alpha[level], x) * x + expand(jnp.sqrt(hvae.variance[level]), x) * noise
 
 
@@ -86,11 +90,20 @@ def level_term(hvae: HVAE, x: Batch, level: Array, z: Batch) -> Float[Array, " B
 
     Args:
       x: data [B, ...]; level: [B] integers; z: a draw of z_l, from `diffuse`.
+    Raises: ValueError when a level on the host is not in 0 .. L-1.
     """
+    check_levels(hvae, level)
     mean, log_variance = hvae.reverse(z, level)
     kl = normal_kl(*posterior(hvae, x, z, jnp.maximum(level, 1)), mean, log_variance)
     nll = -hvae.log_likelihood(x, mean, log_variance)
     return jnp.where(level > 0, per_example(kl), per_example(nll))
+
+
+def check_levels(hvae: HVAE, level: ArrayLike) -> None:
+    """Raise ValueError when a level is not in 0 .. L-1; a traced one is not looked at."""
+    last = hvae.alpha.shape[0] - 1
+    if not isinstance(level, jax.core.Tracer) and not np.all((np.asarray(level) >= 0) & (np.asarray(level) <= last)):
+        raise ValueError(f"levels must be 0 to {last}, got {np.asarray(level).tolist()}")
 
 
 def prior_term(hvae: HVAE, x: Batch) -> Float[Array, " B"]:

@@ -30,17 +30,20 @@ def discretized_gaussian(
     masses sum to 1.
 
     Args:
-      x: pixels, each the centre of a bin: see `check_bins`.
+      x: pixels, each the centre of a bin.
       mean: [B, ...]; log_scale: broadcasts against it.
       bins: number of grey levels: 256 for bytes, 17 for scikit-learn's digits.
       cdf: standard normal distribution function.
     Returns: [B, ...], not below log(1e-12).
+    Raises: ValueError as `check_bins`, where x is not traced; where it is, check the data before.
     Reference: Ho et al. 2020, Eq. 13; floor and distribution function of Nichol & Dhariwal 2021.
     Example:
       >>> x = jnp.linspace(-1, 1, 5)[None]
       >>> round(float(jnp.exp(discretized_gaussian(x, 0 * x, -1.0, bins=5)).sum()), 6)
       1.0
     """
+    if not isinstance(x, jax.core.Tracer):
+        check_bins(x, bins)
     half = 1 / (bins - 1)
     inverse = jnp.exp(-jnp.asarray(log_scale))
     above, below = cdf(inverse * (x - mean + half)), cdf(inverse * (x - mean - half))

@@ -9,7 +9,7 @@ import pytest
 
 from jaxdiff import betas as chains
 from jaxdiff import reverse, toy
-from jaxdiff.losses import elbo
+from jaxdiff.losses import ddpm, elbo
 from jaxdiff.losses.likelihood import check_bins, discretized_gaussian, normal_log_prob
 
 
@@ -129,6 +129,8 @@ def test_data_off_the_stated_grid_are_refused():
     for x in (0.001, 1.1, np.nan):
         with pytest.raises(ValueError, match="must lie on the 17 levels"):
             check_bins(np.array([0.0, x]), bins=17)
+        with pytest.raises(ValueError, match="must lie on the 17 levels"):
+            discretized_gaussian(jnp.array([[x]]), jnp.zeros((1, 1)), 0.0, bins=17)
 
 
 def test_missing_or_wrong_draws_are_refused():
@@ -138,3 +140,6 @@ def test_missing_or_wrong_draws_are_refused():
         elbo.elbo(hvae, x)
     with pytest.raises(ValueError, match="one draw a level"):
         elbo.elbo(hvae, x, noise=jnp.zeros((3, 2, 1)))
+    for t in (jnp.array([0, 4]), jnp.array([-1, 0])):
+        with pytest.raises(ValueError, match="levels must be 0 to 3"):
+            ddpm.vlb_loss(hvae, x, t, x)
