@@ -44,7 +44,7 @@ def measure(
         key = jax.random.fold_in(jax.random.key(seed), start)
         parts.append(jax.device_get(run(params, key, jnp.asarray(images[rows]), jnp.asarray(labels[rows]))))
     levels, prior = np.concatenate([p.levels for p in parts], axis=1), np.concatenate([p.prior for p in parts])
-    bits = lambda nats: np.asarray(bits_per_dim(nats, images[0]), np.float64)  # noqa: E731
+    bits = lambda nats: np.asarray(bits_per_dim(nats, images[0].size), np.float64)  # noqa: E731
     bound = elbo.Bound(jnp.asarray(bits(levels)), jnp.asarray(bits(prior)))
     total = np.asarray(bound.total)
     report = {

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.losses.elbo import HVAE, diffuse, level_term
+from jaxdiff.losses.likelihood import bits_per_dim
 from jaxdiff.precond import Preconditioning
 from jaxdiff.types import Array, Batch, Float, expand
 
@@ -58,7 +59,7 @@ def vlb_loss(hvae: HVAE, x0: Batch, t: Array, noise: Batch) -> Float[Array, " B"
     Reference: Nichol & Dhariwal 2021, Eq. 4 to 7.
     """
     nats = level_term(hvae, x0, t, diffuse(hvae, x0, t, noise))
-    return nats / (x0[0].size * jnp.log(2.0).astype(x0.dtype))
+    return bits_per_dim(nats, x0[0].size)
 
 
 def hybrid_loss(simple: Array, vlb: Array, num_steps: int) -> Array:

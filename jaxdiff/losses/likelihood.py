@@ -99,13 +99,14 @@ def per_example(values: Batch) -> Float[Array, " B"]:
     return jnp.sum(values, axis=tuple(range(1, values.ndim)))
 
 
-def bits_per_dim(nats: ArrayLike, example: jax.ShapeDtypeStruct | Array) -> Array:
-    """nats / (log 2 * numbers in one example), for data on a grid.
+def bits_per_dim(nats: ArrayLike, dims: int) -> Array:
+    """nats / (dims * log 2), for data on a grid; dims counts every channel of every pixel.
 
-    Args:
-      nats: per example; example: one image, or its shape as jax.ShapeDtypeStruct.
+    Raises: ValueError when dims is below 1.
     Example:
-      >>> round(float(bits_per_dim(jnp.log(256.0) * 4, jnp.zeros((2, 2)))), 6)
+      >>> round(float(bits_per_dim(jnp.log(256.0) * 12, 12)), 6)
       8.0
     """
-    return jnp.asarray(nats) / (np.log(2) * example.size)
+    if dims < 1:
+        raise ValueError(f"dims must be 1 or more, got {dims}")
+    return jnp.asarray(nats) / (dims * np.log(2))

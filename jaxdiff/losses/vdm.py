@@ -7,7 +7,6 @@ Coordinates are those of `vdm_process`. A model is any callable eps_hat(z [B, ..
 keeps the shape of t, such as `functools.partial(module.apply, params)` of a module in `nets.gamma`.
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -57,7 +56,7 @@ def elbo(
       noise_0, noise: N(0, I) of the reconstruction and of the diffusion term, [B, ...].
       vocab_size: number of levels of a pixel.
       num_steps: T of the discrete bound, to whose grid t is rounded up; None for continuous time.
-    Returns: `Terms` in nats; `bits_per_dim` converts.
+    Returns: `Terms` in nats; `likelihood.bits_per_dim` converts.
     Raises: ValueError when pixels are not on the grid, as `encode` does, or shapes do not match.
     Reference: Kingma et al. 2021, section 3.5.
     Example:
@@ -171,18 +170,6 @@ def discrete_times(t: ArrayLike, num_steps: int) -> Array:
     _check_steps(num_steps)
     _check_times(t, 0.0)
     return jnp.maximum(jnp.ceil(jnp.asarray(t) * num_steps), 1) / num_steps
-
-
-def bits_per_dim(nats: ArrayLike, dims: int) -> Array:
-    """nats / (dims * ln 2), where dims counts every channel of every pixel.
-
-    Example:
-      >>> bits_per_dim(jnp.log(256.0) * 12, 12).item()
-      8.0
-    """
-    if dims < 1:
-        raise ValueError(f"dims must be 1 or more, got {dims}")
-    return jnp.asarray(nats) / (dims * math.log(2))
 
 
 def _error(eps_model: EpsModel, gamma_t: Array, f: Batch, noise: Batch) -> Array:

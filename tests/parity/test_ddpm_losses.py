@@ -68,8 +68,8 @@ def test_terms_of_the_bound(arrays, case, x64):
         output = outputs(arrays, case, mean_type, var_type)
         vae = chain_of(process, lambda *_: output, mean_type, var_type, clip == "clip")  # noqa: B023
         nats = elbo.level_term(vae, x0, t, elbo.diffuse(vae, x0, t, noise))
-        close(bits_per_dim(nats, x0[0]), arrays[f"{case}/{mean_type}-{var_type}-{clip}/out/vb"])
-    close(bits_per_dim(elbo.prior_term(vae, x0), x0[0]), arrays[f"{case}/out/prior_bpd"])
+        close(bits_per_dim(nats, x0[0].size), arrays[f"{case}/{mean_type}-{var_type}-{clip}/out/vb"])
+    close(bits_per_dim(elbo.prior_term(vae, x0), x0[0].size), arrays[f"{case}/out/prior_bpd"])
     close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
 
 
@@ -85,9 +85,9 @@ def test_full_bound(arrays, case, x64):
     bound = jax.jit(lambda x0, noise: elbo.elbo(vae, x0, noise=noise))(x0, noise)
     recorded = reference.subset(arrays, f"{case}/out")
     found = {
-        "total_bpd": bits_per_dim(bound.total, x0[0]),
-        "prior_bpd": bits_per_dim(bound.prior, x0[0]),
-        "vb": bits_per_dim(bound.levels, x0[0])[::-1].T,
+        "total_bpd": bits_per_dim(bound.total, x0[0].size),
+        "prior_bpd": bits_per_dim(bound.prior, x0[0].size),
+        "vb": bits_per_dim(bound.levels, x0[0].size)[::-1].T,
     }
     if "mse" in recorded:
         found |= squared_errors(process, vae, apply_fn, mean_type, clip, x0, noise)

@@ -9,6 +9,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxdiff.losses import vdm, vdm_decoder, vdm_process
+from jaxdiff.losses.likelihood import bits_per_dim
 from jaxdiff.nets import gamma
 from jaxdiff.nets.unet_vdm import VDMUNet
 from tests.parity import reference
@@ -121,7 +122,7 @@ def test_model(path, x64):
     compare("loss_recon", terms.reconstruction)
     compare("loss_klz", terms.prior)
     compare("loss_diff", terms.diffusion)
-    compare("bpd", vdm.bits_per_dim(jnp.stack([jnp.mean(term) for term in terms]), x[0].size))
+    compare("bpd", bits_per_dim(jnp.stack([jnp.mean(term) for term in terms]), x[0].size))
     gradient = {name: np.asarray(g) for name, g in flatten_dict(gradient, sep="/").items()}
     names = [str(name) for name in compare.arrays["grad_norm_names"]]
     assert set(names) == set(gradient)
