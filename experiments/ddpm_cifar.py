@@ -5,7 +5,7 @@
     python -m experiments.ddpm_cifar                                   # 8x8 digits, minutes on a CPU
 
 The figures are the papers', for ancestral sampling with every step of the chain; none of these was trained here. Run
-here: the third line with --smoke. A value of 0 stands for the recipe's, or for its shrunk value on digits.
+here: the third line. A value of 0 stands for the recipe's, or for its shrunk value on digits.
 """
 
 from dataclasses import dataclass, replace
