@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxdiff.types import Array, ArrayLike, Batch, Float, Key, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Float, Key
 
 
 class Mixture(NamedTuple):
@@ -103,13 +103,17 @@ def denoiser(mixture: Mixture, x: Batch, sigma: ArrayLike) -> Batch:
 
 
 def score(mixture: Mixture, x: Batch, sigma: ArrayLike) -> Batch:
-    """grad_x log p(x; sigma) = (D(x, sigma) - x) / sigma^2; sigma > 0.
+    """grad_x log p(x; sigma) = sum_k r_k (m_k - x) / (v_k + sigma^2), which keeps its digits at small sigma, and is
+    (D(x, sigma) - x) / sigma^2 elsewhere; sigma >= 0.
 
     Example:
       >>> score(mixture([[0.0]], variances=3.0), jnp.ones((1, 1)), 1.0).item()
       -0.25
     """
-    return (denoiser(mixture, x, sigma) - x) / expand(jnp.asarray(sigma, x.dtype), x) ** 2
+    responsibility = jax.nn.softmax(_log_joint(mixture, x, sigma), axis=1)
+    means, _, variances = _cast(mixture, x)
+    precision = responsibility / (variances + _variance(sigma, x))
+    return jnp.matmul(precision, means, precision="highest") - jnp.sum(precision, axis=1, keepdims=True) * x
 
 
 def _cast(mixture: Mixture, x: Batch) -> tuple[Array, Array, Array]:

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"types"},
     {"grids", "schedules", "predictions"},
-    {"precond", "guidance", "toy", "betas", "reverse"},
+    {"precond", "guidance", "toy", "betas", "reverse", "sde"},
     {"chain", "respacing"},
-    {"samplers", "losses", "sde"},
+    {"samplers", "losses"},
     {"nets", "augment"},
     {"train", "data", "metrics", "interop"},
 ]

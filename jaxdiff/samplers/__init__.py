@@ -11,7 +11,9 @@ from jaxdiff.samplers.ddim import ddim, encode
 from jaxdiff.samplers.dpmpp import dpmpp_2m
 from jaxdiff.samplers.euler import euler
 from jaxdiff.samplers.heun import heun
+from jaxdiff.samplers.langevin import langevin
 from jaxdiff.samplers.ode import euler_step, ode, second_order_step
+from jaxdiff.samplers.predictors import predictor
 
 __all__ = [
     "Level",
@@ -24,8 +26,10 @@ __all__ = [
     "euler",
     "euler_step",
     "heun",
+    "langevin",
     "move",
     "ode",
+    "predictor",
     "sample",
     "second_order_step",
     "trajectory",

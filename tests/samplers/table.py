@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxdiff import reverse, samplers, schedules
-from jaxdiff.samplers import Sampler
+from jaxdiff import grids, reverse, samplers, schedules, sde
+from jaxdiff.grids import Grid
+from jaxdiff.samplers import Sampler, langevin, predictor
+from jaxdiff.samplers.langevin import annealed
+from jaxdiff.samplers.predictors import ancestral_update, euler_maruyama, reverse_diffusion
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class Row:
       nfe: evaluations for n steps on a grid that ends at 0.
       order: order of convergence to the ODE's solution, None where it does not follow the ODE.
       stochastic: whether it draws noise.
+      grid: of n steps, for a sampler that is tied to one.
     """
 
     name: str
@@ -23,9 +27,34 @@ class Row:
     nfe: Callable[[int], int]
     order: int | None
     stochastic: bool = False
+    grid: Callable[[int], Grid] = lambda n: grids.karras(n, sigma_min=0.01, sigma_max=20.0)
+
+
+# A chain of N steps needs N > beta_max, and some tests take one step.
+VP, SUBVP, VE = sde.vp(beta_max=0.9), sde.subvp(beta_max=0.9), sde.ve()
+
+
+def on_own_grid(name: str, process: sde.SDE, make: Callable[[], Sampler], nfe: Callable[[int], int]) -> Row:
+    """A row of a sampler that steps equally in an SDE's time."""
+    return Row(name, make, nfe, order=None, stochastic=True, grid=lambda n: sde.grid(process, n))
 
 
 TABLE = [
+    on_own_grid("euler_maruyama_subvp", SUBVP, lambda: predictor(SUBVP, euler_maruyama), nfe=lambda n: n),
+    on_own_grid("reverse_diffusion_vp", VP, lambda: predictor(VP, reverse_diffusion), nfe=lambda n: n),
+    on_own_grid("ancestral_ve", VE, lambda: predictor(VE, ancestral_update), nfe=lambda n: n),
+    on_own_grid(
+        "pc_vp",
+        VP,
+        lambda: langevin(predictor(VP, reverse_diffusion), VP, step_size=annealed),
+        nfe=lambda n: 2 * n,
+    ),
+    on_own_grid(
+        "pc_ve_twice",
+        VE,
+        lambda: langevin(predictor(VE, reverse_diffusion), VE, num_steps=2, step_size=annealed),
+        nfe=lambda n: 3 * n,
+    ),
     Row("euler", samplers.euler, nfe=lambda n: n, order=1),
     Row("heun", samplers.heun, nfe=lambda n: 2 * n - 1, order=2),
     Row("dpmpp_2m", samplers.dpmpp_2m, nfe=lambda n: n, order=2),

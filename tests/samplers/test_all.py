@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import grids, toy
-from jaxdiff.samplers import sample, trajectory
+from jaxdiff.samplers import heun, sample, trajectory
 from tests.samplers.table import TABLE
 
 rows = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
@@ -52,10 +52,11 @@ def test_trajectory_starts_at_x_and_ends_where_sample_does(row):
 
 @stochastic
 def test_replayed_noise_equals_the_key_path(row):
-    sampler, x = row.make(), start(4)
-    noise = draws(sampler, KEY, x, len(SIGMAS) - 1)
-    replayed = sample(sampler, DENOISE, x, SIGMAS, noise=noise)
-    np.testing.assert_allclose(replayed, sample(sampler, DENOISE, x, SIGMAS, key=KEY), rtol=1e-6, atol=1e-6)
+    sampler, sigmas = row.make(), row.grid(8)
+    x = start(4) * sigmas[0] / SIGMAS[0]
+    noise = draws(sampler, KEY, x, len(sigmas) - 1)
+    replayed = sample(sampler, DENOISE, x, sigmas, noise=noise)
+    np.testing.assert_allclose(replayed, sample(sampler, DENOISE, x, sigmas, key=KEY), rtol=1e-6, atol=1e-6)
 
 
 @rows
@@ -134,7 +135,7 @@ def test_order_of_convergence(row, x64):
     x = 10.0 * jax.random.normal(jax.random.key(0), (64, 2), jnp.float64)
     mixture = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], 0.25)
     run = partial(sample, row.make(), partial(toy.denoiser, mixture), x)
-    exact = sample(TABLE[1].make(), partial(toy.denoiser, mixture), x, np.geomspace(10, 0.1, 8193))
+    exact = sample(heun(), partial(toy.denoiser, mixture), x, np.geomspace(10, 0.1, 8193))
     counts = np.array([128, 256, 512])
     errors = [float(jnp.sqrt(jnp.mean((run(np.geomspace(10, 0.1, n + 1)) - exact) ** 2))) for n in counts]
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
@@ -146,7 +147,7 @@ def test_moments_of_a_gaussian(row):
     """From N(m, v) a sampler returns N(m, v): mean and variance within 4 standard errors, with steps to spare."""
     mean, variance, num = 0.4, 0.3, 4_000
     denoise = partial(toy.denoiser, toy.mixture([[mean]], variances=variance))
-    sigmas = grids.karras(1_000, sigma_min=0.01, sigma_max=20.0)
+    sigmas = row.grid(1_000)
     x = mean + np.sqrt(variance + sigmas[0] ** 2) * jax.random.normal(jax.random.key(5), (num, 1))
     out = np.asarray(sample(row.make(), denoise, x, sigmas, key=KEY))
     assert abs(out.mean() - mean) < 4 * np.sqrt(variance / num)
