@@ -33,8 +33,8 @@ class Config:
     """Instead of a run: a published EDM model, FILE.pkl or the folder that experiments.convert made of it."""
     sampler: Literal["own", "euler", "heun", "dpmpp_2m", "heun_churn", "ddim", "ancestral"] = "own"
     """own is what the run itself uses; heun is the EDM paper's Alg. 1 and heun_churn its stochastic Alg. 2."""
-    num_steps: int = 0
-    """Steps; 0 for the run's own number. heun evaluates the network 2 n - 1 times, the others n times."""
+    num_steps: int | None = None
+    """Steps; without it, the run's own number. heun evaluates the network 2 n - 1 times, the others n times."""
     grid: Literal["auto", "chain", "karras"] = "auto"
     """Levels: evenly spaced steps of the run's chain, or the Karras grid; auto takes the chain, where the run has one,
     for samplers of first order."""
@@ -86,7 +86,7 @@ def parse_seeds(text: str) -> np.ndarray:
 
 def choose(config: Config, model: published.Model) -> tuple[Sampler, Grid]:
     """The sampler and the levels that the flags name."""
-    num_steps = config.num_steps or model.num_steps
+    num_steps = model.num_steps if config.num_steps is None else config.num_steps
     grids.check_range(num_steps, config.sigma_min, config.sigma_max)
     own = model.sampling(num_steps)
     limits = config.s_churn, config.s_min, config.s_max, config.s_noise
