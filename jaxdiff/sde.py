@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxdiff.grids import Grid
 from jaxdiff.schedules import Schedule
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, expand
+from jaxdiff.types import ArrayLike, Batch, Denoiser, expand
 
 OfTime = Callable[[Any], Any]
 
@@ -224,18 +224,6 @@ def reverse_drift(sde: SDE, score: Batch, x: Batch, t: ArrayLike, share: float =
     return expand(sde.f(t), x) * x - share * expand(sde.g(t), x) ** 2 * score
 
 
-def prior_log_prob(sde: SDE, z: Batch) -> Float[Array, " B"]:
-    """log N(z; 0, prior_std^2 I) in nats, [B].
-
-    Example:
-      >>> round(prior_log_prob(vp(), jnp.zeros((1, 2))).item(), 4)
-      -1.8379
-    """
-    size = z[0].size
-    squares = jnp.sum(z**2, axis=tuple(range(1, z.ndim)))
-    return -0.5 * (size * np.log(2 * np.pi * sde.prior_std**2) + squares / sde.prior_std**2)
-
-
 def _linear_betas(beta_min: float, beta_max: float) -> tuple[OfTime, OfTime, OfTime]:
     """beta(t), its integral B(t), and t(B) by the root that does not cancel."""
     if not 0 < beta_min < beta_max:
@@ -253,7 +241,7 @@ def _np(t: Any) -> ModuleType:
 
 
 def _lookup(table: np.ndarray, t: Any) -> Any:
-    """Entry floor(t (N - 1)) of a table; times that rounding has put just below an index belong to it."""
+    """Entry floor(t (N - 1)) of a table; times that float32 has put just below an index belong to it."""
     xp = _np(t)
-    index = xp.clip(xp.floor(t * (len(table) - 1) + 0.01), 0, len(table) - 1).astype(int)
+    index = xp.clip(xp.floor(t * (len(table) - 1) + 1e-4), 0, len(table) - 1).astype(int)
     return table[index] if xp is np else jnp.asarray(table, t.dtype)[index]

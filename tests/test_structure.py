@@ -15,7 +15,7 @@ LAYERS = [
     {"grids", "schedules", "predictions"},
     {"precond", "guidance", "toy", "betas", "reverse", "sde"},
     {"chain", "respacing"},
-    {"samplers", "losses"},
+    {"samplers", "losses", "flow"},
     {"nets", "augment"},
     {"train", "data", "metrics", "interop"},
 ]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff import flow
 from jaxdiff import sde as sdes
 from jaxdiff.losses import score as score_losses
 from jaxdiff.samplers import predictors
@@ -34,7 +35,7 @@ def test_definitions(arrays, case, x64):
     through_denoiser = sdes.score(sde, denoiser_of(arrays), x, t)
     np.testing.assert_allclose(through_denoiser[sde.std(t) > 1e-3], score[sde.std(t) > 1e-3], rtol=1e-7)
     f, g = sde.step(t, num_steps)
-    reverse, flow = (update(sde, x, t, score, num_steps) for update in
+    reverse, ode = (update(sde, x, t, score, num_steps) for update in
                      (predictors.reverse_diffusion, predictors.reverse_diffusion_flow))  # fmt: skip
     found = {
         "mean": expand(sde.a(t), x) * x,
@@ -42,7 +43,7 @@ def test_definitions(arrays, case, x64):
         "drift": expand(sde.f(t), x) * x,
         "diffusion": sde.g(t),
         "T": 1.0,
-        "prior_logp": sdes.prior_log_prob(sde, z),
+        "prior_logp": flow.prior_log_prob(sde, z),
         "prior_sample_from_unit_noise": sde.prior_std * z,
         "discretize_f": expand(f, x) * x,
         "discretize_G": g,
@@ -53,8 +54,8 @@ def test_definitions(arrays, case, x64):
         "rsde_discretize_G": reverse[1],
         "pf_drift": sdes.reverse_drift(sde, score, x, t, share=0.5),
         "pf_diffusion": 0 * t,
-        "pf_discretize_f": x - flow[0],
-        "pf_discretize_G": flow[1],
+        "pf_discretize_f": x - ode[0],
+        "pf_discretize_G": ode[1],
         "labels_continuous": sde.std(t) if config["sde"] == "ve" else 999 * t,
     }
     if "out/score_discrete" in arrays:
