@@ -29,8 +29,8 @@ def predictor(sde: SDE, update: Update, marginals: SDE | None = None) -> Sampler
       >>> from jaxdiff.samplers import sample
       >>> vp = sdes.vp()
       >>> sampler = predictor(vp, reverse_diffusion)
-      >>> x = sdes.grid(vp, 8)[0] * jax.random.normal(jax.random.key(0), (4, 2))
-      >>> sample(sampler, lambda x, sigma: x / (1 + sigma**2), x, sdes.grid(vp, 8), key=jax.random.key(1)).shape
+      >>> x = sdes.grid(vp, 32)[0] * jax.random.normal(jax.random.key(0), (4, 2))
+      >>> sample(sampler, lambda x, sigma: x / (1 + sigma**2), x, sdes.grid(vp, 32), key=jax.random.key(1)).shape
       (4, 2)
     """
 
