@@ -44,14 +44,20 @@ def _sentence(framed: str) -> str:
 
 
 def run(main: Callable[[T], None], config_type: Callable[..., T], prog: str) -> None:
-    """Parse, run, and exit with 2 on bad input, 1 on a training run that broke down, 0 else."""
+    """Parse, run, and exit with 2 on bad input, 1 on a run that broke down, 0 else."""
+    from experiments import devices
+    from jaxdiff.flow import SolverStopped
     from jaxdiff.train.loop import TrainingDiverged
 
     try:
-        main(parse(config_type, prog=prog))
+        config = parse(config_type, prog=prog)
+        with bad_input():
+            devices.join(config)
+        main(config)
+        devices.leave(config)
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
-    except TrainingDiverged as error:
+    except (TrainingDiverged, SolverStopped, FloatingPointError) as error:
         print(f"{prog}: stopped: {error}", file=sys.stderr)
         sys.exit(1)

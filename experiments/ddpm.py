@@ -7,7 +7,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from experiments import stages
+from experiments import devices, stages
 from experiments.system import Chain, Sampling, System
 from jaxdiff import betas as chains
 from jaxdiff import chain, respacing, reverse
@@ -17,7 +17,7 @@ from jaxdiff.losses import ddpm, elbo, importance
 from jaxdiff.losses.likelihood import discretized_gaussian
 from jaxdiff.precond import Preconditioning, denoiser, denoiser_with_variance, leading_channels
 from jaxdiff.samplers import ddim
-from jaxdiff.types import Array, Denoiser, Key, Params
+from jaxdiff.types import Array, Denoiser, Key, Params, expand
 
 LEARNED = ("learned", "learned_range")
 
@@ -73,6 +73,7 @@ def assemble(config: Diffusion, net: Any, init: Any, shape: tuple[int, ...], cla
     Raises: ValueError for choices that exclude each other.
     """
     check(config)
+    net = devices.computing(config, net)
     betas = betas_of(config)
     rows = {"eps": chain.eps, "x0": chain.x0, "v": chain.v, "mu": chain.mu}
     row: Preconditioning = rows[config.prediction](betas)
@@ -101,7 +102,7 @@ def assemble(config: Diffusion, net: Any, init: Any, shape: tuple[int, ...], cla
         x0 = batch["image"]
         t = draw_times(config, key_t, x0.shape[0])
         sigma, noise = jnp.asarray(levels, x0.dtype)[t + 1], jax.random.normal(key_noise, x0.shape)
-        x_t = jnp.asarray(row.c_in(sigma))[:, None, None, None] * (x0 + sigma[:, None, None, None] * noise)
+        x_t = expand(row.c_in(sigma), x0) * (x0 + expand(sigma, x0) * noise)
         cond = {**condition(batch["label"]), "train": True, "rngs": {"dropout": key_dropout}}
         f = net.apply(params, x_t, row.c_noise(sigma), **cond)
         simple = ddpm.simple_loss(f[..., : x0.shape[-1]], row, x0, sigma, noise)

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 
 from experiments import cli, ddpm, stages
-from experiments.system import System
+from experiments.system import System, flipped
 from jaxdiff.data import digits
 from jaxdiff.nets.unet_guided import GuidedUNet
-from jaxdiff.types import Array, Key, Params
+from jaxdiff.types import Key, Params
 
 EMA_HALFLIFE = 887_000
 """In images: a decay of 0.9999 a step of 128, 128 * log(0.5) / log(0.9999), in both papers."""
@@ -86,8 +85,6 @@ class Config(ddpm.Diffusion):
     """How training steps are drawn; the papers' are independent."""
     model_channels: int = 0
     """Width of the network."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type that the network computes in; parameters stay float32."""
 
 
 def resolve(config: Config) -> Config:
@@ -113,29 +110,20 @@ def resolve(config: Config) -> Config:
 
 def system(config: Config) -> System:
     """The recipe's network on its chain, without classes; images are flipped at random, digits are not."""
-    size, channels, bins = (32, 3, 256) if config.data == "cifar10" else (8, 1, digits.LEVELS)
+    size, channels, bins = (8, 1, digits.LEVELS) if config.data == "digits" else (32, 3, 256)
     changes: dict[str, Any] = dict(RECIPES[config.recipe].network)
     if config.data == "digits":
         changes |= {"channel_mult": (1, 2), "num_blocks": 1, "attn_resolutions": (4,), "dropout": 0.0}
     net = GuidedUNet(
         size, channels, ddpm.channels_of(config, channels), model_channels=config.model_channels,
-        stem_channels=config.model_channels, dtype=jnp.dtype(config.dtype), **changes,
+        stem_channels=config.model_channels, **changes,
     )  # fmt: skip
 
     def init(key: Key) -> Params:
         return net.init(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1))
 
     built = ddpm.assemble(config, net, init, shape=(size, size, channels), classes=0, bins=bins)
-    if config.data == "digits":
-        return built
-
-    def flipped(params: Params, key: Key, batch: dict[str, Array]) -> Array:
-        key_flip, key_loss = jax.random.split(key)
-        image = batch["image"]
-        flip = jax.random.bernoulli(key_flip, 0.5, (image.shape[0], 1, 1, 1))
-        return built.loss(params, key_loss, {**batch, "image": jnp.where(flip, image[:, :, ::-1], image)})
-
-    return built._replace(loss=flipped)
+    return built if config.data == "digits" else flipped(built)
 
 
 def main(config: Config) -> None:

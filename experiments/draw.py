@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxdiff import grids
 from jaxdiff.grids import Grid
 from jaxdiff.precond import Preconditioning
 from jaxdiff.samplers import Sampler, heun, sample
+from jaxdiff.train import sharding
 from jaxdiff.types import Array, Params
 
 
@@ -62,31 +63,44 @@ def edm_sampling(row: Preconditioning, num_steps: int) -> Sampling:
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
-    """[-1, 1] to 0 .. 255, rounded down after adding a half, as EDM's own tools do.
+    """[-1, 1] to 0 .. 255, rounded down after adding a half, as EDM's own tools do; bytes are left as they are.
 
     Example:
-      >>> to_uint8(np.array([-1.0, 0.0, 1.0])).tolist()
-      [0, 128, 255]
+      >>> to_uint8(np.array([-1.0, 0.0, 1.0])).tolist(), to_uint8(np.array([7], np.uint8)).tolist()
+      ([0, 128, 255], [7])
     """
-    return np.clip(x * 127.5 + 128, 0, 255).astype(np.uint8)
+    return x if x.dtype == np.uint8 else np.clip(x * 127.5 + 128, 0, 255).astype(np.uint8)
 
 
 def draw(system: Drawable, params: Params, request: Request, progress: bool = True) -> Iterator[np.ndarray]:
     """uint8 batches [b, H, W, C] in the order of the seeds; only one batch is in memory at a time.
 
-    The last batch is filled up, so that one program serves them all.
+    The last batch is filled up, so that one program serves them all. A batch that divides by the devices is split over
+    them.
     """
-    run = jax.jit(partial(_draw_batch, system, request))
+    run = compile_batch(system, request)
     num, size = len(request.seeds), min(request.batch_size, len(request.seeds))
+    mesh = sharding.data_mesh()
+    where = sharding.split(mesh) if size % mesh.size == 0 else sharding.replicated(mesh)
+    params = jax.device_put(params, sharding.replicated(mesh))
     bar = tqdm(total=num, desc="sampling", unit="image", disable=None if progress else True)
     for start in range(0, num, size):
         rows = np.arange(start, start + size) % num
-        labels = None if request.labels is None else jnp.asarray(request.labels[rows])
-        images = to_uint8(np.asarray(run(params, jnp.asarray(request.seeds[rows], jnp.uint32), labels)))
-        images = images[: num - start]
+        labels = None if request.labels is None else jax.device_put(jnp.asarray(request.labels[rows]), where)
+        seeds = jax.device_put(request.seeds[rows].astype(np.uint32), where)
+        x = np.asarray(run(params, seeds, labels))[: num - start]
+        if not np.isfinite(x).all():
+            lost = request.seeds[start + np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(1))]
+            raise FloatingPointError(f"images of seeds {lost[:20].tolist()} are not finite: the sampler broke off")
+        images = to_uint8(x)
         bar.update(len(images))
         yield images
     bar.close()
+
+
+def compile_batch(system: Drawable, request: Request) -> Any:
+    """The jitted (params, seeds, labels) -> images in [-1, 1], as floats."""
+    return jax.jit(partial(_draw_batch, system, request))
 
 
 def _draw_batch(system: Drawable, request: Request, params: Params, seeds: Array, labels: Array | None) -> Array:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from experiments import cli, draw, edm_recipes, stages
+from experiments import cli, devices, draw, edm_recipes, stages
 from experiments.system import System
 from jaxdiff import augment, precond
 from jaxdiff.losses import denoising_loss
@@ -54,8 +54,6 @@ class Config(stages.Training):
     """The half-life is at most this share of the images seen so far; 0 for no limit, negative for the recipe's."""
     model_channels: int = 0
     """Width of the network."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type that the network computes in; parameters stay float32."""
 
 
 def resolve(config: Config) -> Config:
@@ -77,19 +75,17 @@ def resolve(config: Config) -> Config:
         "ema_halflife": 10_000,
         "model_channels": 16,
     }
-    values = paper if config.data == "cifar10" else shrunk
+    values = shrunk if config.data == "digits" else paper
     config = replace(config, **{name: getattr(config, name) or value for name, value in values.items()})
     if config.ema_rampup < 0:
         config = replace(config, ema_rampup=recipe.ema_rampup or 0.0)
     return replace(stages.smoke(config), model_channels=8) if config.smoke else config
 
 
-def system(config: Config) -> System:
-    """The recipe's network, with augmentation in the loss."""
+def network(config: Config) -> Any:
+    """The recipe's network, shrunk on digits."""
     recipe = edm_recipes.ablation(RECIPES[config.recipe], config.row)
-    pipe = edm_recipes.augmentation(recipe)
-    changes: dict[str, Any] = {"dtype": jnp.dtype(config.dtype), "model_channels": config.model_channels}
-    size, channels = (32, 3) if config.data == "cifar10" else (8, 1)
+    changes: dict[str, Any] = {"model_channels": config.model_channels}
     if config.data == "digits":
         changes |= {
             "img_resolution": 8,
@@ -98,7 +94,16 @@ def system(config: Config) -> System:
             "attn_resolutions": (4,),
             "dropout": 0.0,
         }
-    net = edm_recipes.network(recipe, channels, **changes)
+    net = edm_recipes.network(recipe, 1 if config.data == "digits" else 3, **changes)
+    return devices.computing(config, net)
+
+
+def system(config: Config) -> System:
+    """The recipe's network, with augmentation in the loss."""
+    recipe = edm_recipes.ablation(RECIPES[config.recipe], config.row)
+    pipe = edm_recipes.augmentation(recipe)
+    net = network(config)
+    size, channels = net.img_resolution, net.in_channels
     row = recipe.preconditioning()
 
     def init(key: Key) -> Params:

@@ -7,6 +7,7 @@ digits with its deterministic sampler (18 steps, 35 evaluations), and leaves sam
 --workdir. Interrupt it whenever you like: the same command goes on from the last checkpoint.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from experiments import cli, draw, stages
+from experiments import cli, devices, draw, stages
 from experiments.system import System
 from jaxdiff import precond
 from jaxdiff.losses import edm_loss, lognormal_sigma
@@ -47,8 +48,8 @@ def smoke(config: Config) -> Config:
     return replace(stages.smoke(config), model_channels=8, num_blocks=1)
 
 
-def system(config: Config) -> System:
-    """The network, its loss and its denoiser."""
+def network(config: Config) -> SongUNet:
+    """A small DDPM++, conditioned on the ten classes."""
     net = SongUNet(
         img_resolution=8,
         in_channels=1,
@@ -60,10 +61,18 @@ def system(config: Config) -> System:
         attn_resolutions=(4,),
         dropout=config.dropout,
     )
-    edm = precond.edm(config.sigma_data)
+    return devices.computing(config, net)
 
-    def init(key: Key) -> Params:
-        return net.init(key, jnp.zeros((1, 8, 8, 1)), jnp.zeros(1), class_labels=jnp.zeros((1, 10)))
+
+def initialise(net: SongUNet) -> Callable[[Key], Params]:
+    """init(key) -> params of a network for digits."""
+    return lambda key: net.init(key, jnp.zeros((1, 8, 8, 1)), jnp.zeros(1), class_labels=jnp.zeros((1, 10)))
+
+
+def system(config: Config) -> System:
+    """The network, its loss and its denoiser."""
+    net = network(config)
+    edm = precond.edm(config.sigma_data)
 
     def denoiser(params: Params, labels: Array | None, **train: object) -> Denoiser:
         return precond.denoiser(net.apply, params, edm, class_labels=jax.nn.one_hot(labels, 10), **train)
@@ -76,6 +85,7 @@ def system(config: Config) -> System:
         denoise = denoiser(params, batch["label"], train=True, rngs={"dropout": key_dropout})
         return edm_loss(denoise, x0, sigma, noise, sigma_data=config.sigma_data)
 
+    init = initialise(net)
     return System(init, loss, denoiser, edm, partial(draw.edm_sampling, edm), shape=(8, 8, 1), num_classes=10)
 
 

@@ -1,47 +1,53 @@
-"""Compute the metrics of a run's samples, or of any samples.npz; with --elbo, the run's variational bound.
+"""Compute the metrics of a run's samples, or of any samples.npz; with --elbo or --likelihood, the run's bits/dim.
 
     python -m experiments.evaluate --workdir runs/edm_digits
+    python -m experiments.evaluate --workdir runs/edm_cifar --metrics fid,kid,pr,is --trials 3 --inception \
+        pt_inception-2015-12-05-6726825d.pth --download
     python -m experiments.evaluate --workdir runs/ddpm_digits --elbo
+    python -m experiments.evaluate --workdir runs/score_sde_digits --likelihood
 
-prints them beside those of real held-out images and puts them into report.json.
+prints them beside those of real held-out images and puts them into report.json. --metrics draws 50,000 images and
+takes InceptionV3's features of them, in WORKDIR/evaluation: what was interrupted goes on there when it is run again.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments import bound, cli, draw, runs, stages, workdir
-from jaxdiff.data import cifar10, digits, pipeline
+from experiments import bound, cli, draw, inception, likelihood, runs, stages, workdir
+from jaxdiff.data import cifar10, digits, pipeline, pixels
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(inception.Options):
     """Metrics of drawn images."""
 
-    workdir: Path
-    """Folder of the run; its report.json gets the metrics."""
-    samples: Path | None = None
-    """Images to evaluate, by default WORKDIR/samples.npz; those of another file go to report.json beside that file."""
     elbo: bool = False
     """Instead of the samples' metrics: -ELBO of held-out images in bits/dim, with elbo.npz and elbo.png by step."""
-    elbo_images: int = 128
-    """Held-out images to take, from the first; every one needs as many evaluations as the chain has steps."""
-    elbo_seed: int = 0
-    """Of the noise in the bound."""
+    likelihood: bool = False
+    """Instead of the samples' metrics: exact likelihood of dequantised held-out images along the probability flow."""
+    heldout_images: int = 128
+    """elbo, likelihood: held-out images to take, from the first."""
+    seed: int = 0
+    """elbo, likelihood: of the noise, the dequantisation and the probes."""
+    probes: int = 1
+    """likelihood: Rademacher probes an image for the divergence; 0 takes the exact one, one derivative a pixel."""
 
 
 def main(config: Config) -> None:
     """Read, evaluate, write."""
-    if config.elbo:
-        evaluate_elbo(config)
+    if config.elbo or config.likelihood:
+        (evaluate_elbo if config.elbo else evaluate_likelihood)(config)
+        return
+    if config.metrics:
+        evaluate_by_inception(config)
         return
     with cli.bad_input():
-        runs.of_run(config.workdir)
+        _, system = runs.of_run(config.workdir)
         path = config.samples or config.workdir / "samples.npz"
         images, labels = draw.read(path)
-        metrics = stages.evaluate(images, labels)
+        metrics = stages.judge(system)(images, labels)
     report_path = path.parent / "report.json"
     report = workdir.read_json(report_path) if report_path.exists() else {"samples": path.name}
     workdir.write_json(report_path, {**report, "num_samples": len(images), "metrics": metrics, **workdir.environment()})
@@ -49,14 +55,30 @@ def main(config: Config) -> None:
     print(f"written to {report_path}")
 
 
+def evaluate_by_inception(config: Config) -> None:
+    """FID and others, into report.json under "inception"."""
+    with cli.bad_input():
+        work = inception.prepare(config)
+    found = work()
+    path = (config.samples.parent if config.samples else config.workdir) / "report.json"
+    report: dict[str, Any] = workdir.read_json(path) if path.exists() else {}
+    workdir.write_json(path, {**report, "inception": {**found, **workdir.environment()}})
+    for name, value in found["metrics"].items():
+        if value is not None and not name.endswith(("_error", "_std")):
+            error = found["metrics"].get(f"{name}_error")
+            print(f"{name:<16}{value:>12.5f}" + (f" +- {error:.5f}" if error is not None else ""))
+    print(f"{found['num']} images in each of {config.trials} trial(s), against {found['reference']}")
+    print(f"written to {path}")
+
+
 def evaluate_elbo(config: Config) -> None:
     """The bound, into report.json, elbo.npz and elbo.png."""
     with cli.bad_input():
         run_config, system = runs.of_run(config.workdir)
-        images, labels = heldout(run_config.data, config.elbo_images)
+        images, labels = heldout(run_config.data, config.heldout_images)
         chain = bound.check(system, images)
         params, step = runs.averaged_params(run_config, system)
-    found, per_step = bound.measure(chain, params, images, labels, config.elbo_seed)
+    found, per_step = bound.measure(chain, params, images, labels, config.seed)
     path = config.workdir / "report.json"
     report: dict[str, Any] = workdir.read_json(path) if path.exists() else {}
     workdir.write_json(path, {**report, "elbo": {**found, "step": step}, **workdir.environment()})
@@ -65,10 +87,31 @@ def evaluate_elbo(config: Config) -> None:
     for name in ("reconstruction", "matching", "prior", "bits_per_dim"):
         print(f"{name:<16}{found[name]:>10.4f}")
     print(
-        f"bits/dim of {config.elbo_images} held-out images in {chain.bins} grey levels, "
+        f"bits/dim of {config.heldout_images} held-out images in {chain.bins} grey levels, "
         f"+- {found['standard_error'] or 0:.4f} over the images"
     )
     print(f"written to {path}, elbo.npz and elbo.png beside it")
+
+
+def evaluate_likelihood(config: Config) -> None:
+    """The likelihood, into report.json."""
+    with cli.bad_input():
+        if config.probes < 0:
+            raise ValueError(f"probes must be 0 or more, got {config.probes}")
+        run_config, system = runs.of_run(config.workdir)
+        images, labels = heldout(run_config.data, config.heldout_images)
+        model = likelihood.check(system, images)
+        params, step = runs.averaged_params(run_config, system)
+    found = likelihood.measure(model, params, images, labels, config.seed, config.probes)
+    path = config.workdir / "report.json"
+    report: dict[str, Any] = workdir.read_json(path) if path.exists() else {}
+    workdir.write_json(path, {**report, "likelihood": {**found, "step": step}, **workdir.environment()})
+    print(
+        f"{found['bits_per_dim']:.4f} bits/dim +- {found['standard_error'] or 0:.4f} over {config.heldout_images} "
+        f"held-out images, dequantised from {model.bins} grey levels; {found['evaluations']:.0f} evaluations each\n"
+        f"= {found['nats']:.2f} nats / (dims log 2) + {found['offset_bits']:.4f}, the bits of a grey level's width"
+    )
+    print(f"written to {path}")
 
 
 def heldout(data: str, num: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,12 +121,14 @@ def heldout(data: str, num: int) -> tuple[np.ndarray, np.ndarray]:
     """
     half = digits.load("heldout")
     source: pipeline.Source = pipeline.ArraySource(image=half.images, label=half.labels)
-    if data != "digits":
+    if data == "cifar10":
         source = cifar10.load("test")
+    elif data != "digits":
+        raise ValueError(f"{data} has no images that were held out: only digits and cifar10 have")
     if not 1 <= num <= len(source):
-        raise ValueError(f"elbo_images must be 1 to {len(source)}, got {num}")
-    rows = [source[i] for i in range(num)]
-    return np.stack([row["image"] for row in rows]), np.stack([row["label"] for row in rows])
+        raise ValueError(f"heldout_images must be 1 to {len(source)}, got {num}")
+    batch = pipeline.take(source, np.arange(num))
+    return pixels.to_float(batch["image"]), batch["label"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Published EDM models as something to draw from, and as Orbax checkpoints."""
+"""Published models as something to draw from, and EDM's as Orbax checkpoints."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,10 +8,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments import draw, workdir
-from experiments.system import Chain, Sampling
-from jaxdiff.interop import edm
+from experiments import ddgan, draw, workdir
+from experiments.system import Chain, Continuous, Sampling
+from jaxdiff import boundary, chain, grids, samplers
+from jaxdiff.interop import consistency, edm
+from jaxdiff.interop import ddgan as gans
+from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.state_dict import abstract_params
 from jaxdiff.precond import Preconditioning, denoiser, leading_channels
+from jaxdiff.samplers import time_points
 from jaxdiff.train import sharding
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.types import Array, Denoiser, Params
@@ -28,6 +33,7 @@ class Model(NamedTuple):
     params: Callable[[], Params]
     num_steps: int = 18
     chain: Chain | None = None
+    continuous: Continuous | None = None
 
 
 def load(path: Path) -> Model:
@@ -35,9 +41,16 @@ def load(path: Path) -> Model:
 
     Raises: ValueError naming what is wrong with the file or folder; OSError.
     """
-    if not path.is_dir():
-        net, params, row, _ = edm.load_edm(path)
-        return _model(net, row, lambda: params)
+    try:
+        if path.name in consistency.RELEASED:
+            return _consistency(path)
+        if path.name in gans.RELEASED:
+            return _ddgan(path)
+        if not path.is_dir():
+            net, params, row, _ = edm.load_edm(path)
+            return _model(net, row, lambda: params)
+    except CheckpointFormatError as error:
+        raise ValueError(f"{path}: {error}") from error
     source = workdir.read_json(path / "config.json")
     if not {"class_name", "kwargs", "entries"} <= set(source):
         raise ValueError(f"{path} was not made by experiments.convert")
@@ -73,9 +86,44 @@ def _model(net: Any, row: Preconditioning, params: Callable[[], Params]) -> Mode
     return Model(denoise, row, partial(draw.edm_sampling, row), shape, net.label_dim, params)
 
 
+def _consistency(path: Path) -> Model:
+    """One of OpenAI's released files: a consistency model, sampled in one step by default, or an EDM teacher."""
+    released = consistency.RELEASED[path.name]
+    net, params = consistency.load_consistency(path)
+    row = consistency.teacher()
+    if released.is_teacher:
+        return _model(net, row, lambda: params)
+    low, high = consistency.SIGMA_MIN, consistency.SIGMA_MAX
+    row = boundary.consistency(consistency.SIGMA_DATA, low, high, noise_scale=250.0)
+
+    def sampling(num_steps: int) -> Sampling:
+        points = grids.karras(num_steps + 1, low, high, consistency.RHO)[1:-2]
+        if num_steps == 2 and released.num_points:
+            points = grids.karras(released.num_points, low, high, consistency.RHO)[list(released.two_step[1:-1])]
+        sigmas = time_points(points.tolist(), low, high)
+        return Sampling("consistency", samplers.consistency(low), sigmas, nfe=num_steps)
+
+    return _model(net, row, lambda: params)._replace(sampling=sampling, num_steps=1)
+
+
+def _ddgan(path: Path) -> Model:
+    """A released generator of a denoising diffusion GAN, on the chain that it was trained on."""
+    options = gans.RELEASED[path.name]
+    net, params = gans.load_ddgan(path, options)
+    config = ddgan.DDGAN(num_steps=options.num_timesteps, latent_dim=options.nz)
+    betas = ddgan.chain_of(config)
+
+    def sample_x0(params: Params, labels: Array | None) -> Any:
+        return samplers.x0_sampler(net.apply, params, betas)
+
+    shape = (options.image_size, options.image_size, options.num_channels)
+    sampling = partial(ddgan.sampling, config)
+    return Model(sample_x0, chain.x0(betas), sampling, shape, 0, lambda: params, config.num_steps)
+
+
 def _restore(path: Path, net: Any) -> Params:
     replicated = sharding.replicated(sharding.data_mesh())
-    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated), edm.abstract_params(net))
+    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated), abstract_params(net))
     restored = Checkpoints(path).restore(like)
     if restored is None:
         raise ValueError(f"{path} holds no checkpoint")

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 
@@ -12,7 +12,6 @@ from experiments import stages, workdir
 from experiments.system import System
 from jaxdiff.train import sharding
 from jaxdiff.train.checkpoint import Checkpoints
-from jaxdiff.train.state import create
 from jaxdiff.types import Params
 
 
@@ -38,9 +37,21 @@ def of_run(folder: Path) -> tuple[Any, System]:
     unknown = [name for name in fields if name not in known]
     if unknown:
         raise ValueError(f"{folder}/config.json has unknown fields {', '.join(unknown)}")
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    values = {name: from_json(value, known[name].type) for name, value in fields.items()}
     config = module.Config(workdir=folder, **values)
     return config, module.system(config)
+
+
+def from_json(value: Any, declared: Any) -> Any:
+    """A config's field as it was before it was written: JSON knows neither paths nor tuples.
+
+    Example:
+      >>> from_json("a/b", Path | None)
+      PosixPath('a/b')
+    """
+    if isinstance(value, str) and Path in (declared, *get_args(declared)):
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def averaged_params(config: Any, system: System) -> tuple[Params, int]:
@@ -48,7 +59,7 @@ def averaged_params(config: Any, system: System) -> tuple[Params, int]:
 
     Raises: ValueError when the run has none yet.
     """
-    like = jax.eval_shape(lambda key: create(system.init(key), stages.optimizer(config)), jax.random.key(0))
+    like = jax.eval_shape(stages.learning(config, system).create, jax.random.key(0))
     replicated = sharding.replicated(sharding.data_mesh())
     like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated), like)
     if not (config.workdir / "checkpoints").is_dir():

@@ -2,6 +2,7 @@
 
     python -m experiments.sample --workdir runs/edm_digits --sampler heun --num-steps 18 --seeds 0-63
     python -m experiments.sample --workdir runs/ddpm_digits --sampler ancestral --num-steps 1000
+    python -m experiments.sample --workdir runs/score_sde_digits --sampler ode
     python -m experiments.sample --checkpoint edm-cifar10-32x32-cond-vp.pkl
 
 writes samples.npz and samples.png to --out.
@@ -14,9 +15,10 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments import cli, draw, published, runs
+from experiments import cli, draw, published, runs, score_sde
 from experiments.picture import image_grid, save_png
-from jaxdiff import grids, samplers
+from jaxdiff import flow, grids, samplers
+from jaxdiff import sde as sdes
 from jaxdiff.grids import Grid
 from jaxdiff.guidance import guide, on_x0
 from jaxdiff.samplers import Sampler
@@ -30,28 +32,35 @@ class Config:
     workdir: Path | None = None
     """Folder of a run, as `python -m experiments.NAME` leaves it."""
     checkpoint: Path | None = None
-    """Instead of a run: a published EDM model, FILE.pkl or the folder that experiments.convert made of it."""
-    sampler: Literal["own", "euler", "heun", "dpmpp_2m", "heun_churn", "ddim", "ancestral"] = "own"
-    """own is what the run itself uses; heun is the EDM paper's Alg. 1 and heun_churn its stochastic Alg. 2."""
+    """Instead of a run: a published EDM model, FILE.pkl or the folder that experiments.convert made of it; a published
+    consistency model or DDGAN generator under the name that its authors gave it."""
+    sampler: Literal["own", "euler", "heun", "dpmpp_2m", "heun_churn", "ddim", "ancestral", "pc", "ode"] = "own"
+    """own is what the run itself uses; heun is the EDM paper's Alg. 1 and heun_churn its stochastic Alg. 2; pc is
+    predictor-corrector sampling and ode the adaptive probability flow, along the run's SDE, or VE where it has none."""
     num_steps: int | None = None
-    """Steps; without it, the run's own number. heun evaluates the network 2 n - 1 times, the others n times."""
+    """Steps; without it, the run's own number. heun evaluates the network 2 n - 1 times, pc 2 n times, ode as often as
+    its tolerance asks for, the others n times."""
     grid: Literal["auto", "chain", "karras"] = "auto"
-    """Levels: evenly spaced steps of the run's chain, or the Karras grid; auto takes the chain, where the run has one,
-    for samplers of first order."""
+    """Levels: evenly spaced steps of the run's chain, or the Karras grid; auto takes the run's own for its own sampler,
+    and the chain, where the run has one, for others of first order."""
     seeds: str = "0-63"
     """Seeds as a list of numbers and ranges, such as 0-63 or 1,5,10-12."""
     label: int | None = None
     """Class of every image; without it, image i has class i mod the number of classes."""
     sigma_min: float = 0.002
-    """Lowest noise level above 0; raised to the lowest that the network knows."""
+    """Karras grid: lowest noise level above 0; raised to the lowest that the network knows."""
     sigma_max: float = 80.0
-    """Noise level at which sampling starts; lowered to the highest that the network knows."""
+    """Karras grid: noise level at which sampling starts; lowered to the highest that the network knows."""
     rho: float = 7.0
-    """Exponent of the Karras grid."""
+    """Karras grid: its exponent."""
     eta: float = 0.0
     """ddim: share of noise, 0 to 1."""
     guidance: float = 1.0
     """Classifier-free guidance weight; 1 for none. The run must have been trained with --label-dropout."""
+    snr: float = 0.16
+    """pc: signal-to-noise ratio of the corrections."""
+    tolerance: float = 1e-5
+    """ode: relative and absolute, of every number."""
     s_churn: float = 40.0
     """heun_churn: total amount of added noise."""
     s_min: float = 0.05
@@ -89,6 +98,15 @@ def choose(config: Config, model: published.Model) -> tuple[Sampler, Grid]:
     num_steps = model.num_steps if config.num_steps is None else config.num_steps
     grids.check_range(num_steps, config.sigma_min, config.sigma_max)
     own = model.sampling(num_steps)
+    if own.name == "ddgan" and (config.sampler, config.grid) != ("own", "auto"):
+        raise ValueError(
+            f"sampler {config.sampler}, grid {config.grid}: a DDGAN's network draws x0 and is no denoiser; it has "
+            "one sampler, own, on its own chain"
+        )
+    if config.sampler in ("pc", "ode"):
+        return continuous(config, model, num_steps)
+    if config.sampler == "own" and config.grid == "auto":
+        return own.sampler, own.sigmas
     limits = config.s_churn, config.s_min, config.s_max, config.s_noise
     sampler = {
         "own": lambda: own.sampler,
@@ -105,6 +123,22 @@ def choose(config: Config, model: published.Model) -> tuple[Sampler, Grid]:
     if model.chain and config.grid != "karras" and not (config.grid == "auto" and second_order):
         return sampler, own.sigmas
     return sampler, draw.levels(model.precond, num_steps, config.sigma_min, config.sigma_max, config.rho)
+
+
+def continuous(config: Config, model: published.Model, num_steps: int) -> tuple[Sampler, Grid]:
+    """Samplers that go along an SDE: the run's own, or VE between the levels that the flags name."""
+    sde, epsilon = (
+        sdes.ve(*sorted(draw.levels(model.precond, 2, config.sigma_min, config.sigma_max)[:2].tolist())),
+        1e-5,
+    )
+    if model.continuous:
+        sde, epsilon = model.continuous.sde, model.continuous.epsilon
+    if config.sampler == "pc":
+        built = score_sde.predictor_corrector(sde, epsilon, config.snr, num_steps)
+        return built.sampler, built.sigmas
+    tolerance = flow.Tolerance(config.tolerance, config.tolerance)
+    flow.check_tolerance(tolerance, np.float32)
+    return flow.adaptive(sde, tolerance), sdes.grid(sde, 2, epsilon)
 
 
 def conditioned(config: Config, model: published.Model) -> published.Model:
@@ -158,7 +192,7 @@ def describe(config: Config) -> published.Model:
     read = lambda: runs.averaged_params(run_config, system)[0]  # noqa: E731
     return published.Model(
         system.denoiser, system.precond, system.sampling, system.shape, system.num_classes, read,
-        run_config.num_steps, system.chain,
+        run_config.num_steps, system.chain, system.continuous,
     )  # fmt: skip
 
 

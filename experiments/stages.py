@@ -4,33 +4,33 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 import optax
 from tqdm import tqdm
 
-from experiments import cli, draw, workdir
+from experiments import cli, devices, draw, sources, workdir
 from experiments.picture import image_grid, save_png
-from experiments.system import Sampling, System
-from jaxdiff.data import cifar10, digits, pipeline
+from experiments.system import Learning, Sampling, System
+from jaxdiff.data import digits, pipeline, pixels
 from jaxdiff.metrics import digits as digit_metrics
-from jaxdiff.train import ema, sharding
+from jaxdiff.train import ema, hosts, sharding
 from jaxdiff.train.loop import Budget, fit
-from jaxdiff.train.state import TrainState, create
+from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
 from jaxdiff.types import Array, Params
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(devices.Devices):
     """What every experiment on digits can be told."""
 
     workdir: Path = Path("runs/unnamed")
     """Folder of the run."""
-    data: Literal["digits", "cifar10"] = "digits"
-    """Data set; digits are scikit-learn's 8x8 handwritten digits, which need no download."""
+    data: str = "digits"
+    """digits, cifar10, or a folder or zip of images from experiments.dataset. Digits, 8x8, need no download."""
     smoke: bool = False
     """Do everything in seconds with a tiny network, to see that it runs."""
     seed: int = 0
@@ -43,6 +43,8 @@ class Training:
     """Of Adam, after warm-up."""
     warmup: int = 5_000
     """Images over which the learning rate rises from 0."""
+    cooldown: float = 0.0
+    """Share of the steps, at the end, over which the learning rate falls to 0."""
     clip_norm: float = 0.0
     """Largest gradient norm; 0 does not clip."""
     ema_halflife: int = 10_000
@@ -57,6 +59,8 @@ class Training:
     """Steps between checkpoints."""
     keep_last: int = 3
     """Checkpoints that are kept."""
+    keep_every: int = 0
+    """Of every so many steps one checkpoint more is kept for good; 0 for none."""
     num_samples: int = 1_000
     """Images to draw for samples.npz and the metrics; image i has seed i and class i mod 10."""
     num_steps: int = 18
@@ -72,21 +76,27 @@ def smoke(config: Config) -> Config:
 
 
 def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
-    """Check, train, draw, evaluate; each stage is skipped when its result is there."""
+    """Check, train, draw, evaluate; a finished run only shows its report."""
     started = time.monotonic()
     with cli.bad_input():
         budget = check(config)
         system = build(config)
         system.sampling(config.num_steps)
-        source = training_data(config, system)
-        jax.eval_shape(system.init, jax.random.key(0))
-        folder = workdir.claim(config.workdir, name, config)
+        source = sources.training(config.data, system)
+        devices.check_state(config, learning(config, system).create)
+        folder = hosts.in_turn(lambda: workdir.claim(config.workdir, name, config))
+    path = folder / "report.json"
+    made = all((folder / name).exists() for name in ("samples.npz", "samples.png", path.name))
+    if made and (report := workdir.read_json(path)).get("step") == config.steps:
+        show(report, folder)
+        return
     state = train(config, system, source, budget)
-    if int(state.step) < config.steps:
+    params = sharding.whole(state.ema)
+    if int(state.step) < config.steps or not hosts.first():
         return
     trained = time.monotonic()
     sampling = system.sampling(config.num_steps)
-    images, labels = sample(config, system, sampling, state.ema, folder)
+    images, labels = sample(config, system, sampling, params, folder)
     sampled = time.monotonic()
     report = {
         "experiment": name,
@@ -95,7 +105,7 @@ def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
         "sampler": sampling.name,
         "num_steps": config.num_steps,
         "nfe": sampling.nfe,
-        "metrics": evaluate(images, labels) if config.data == "digits" else {},
+        "metrics": judge(system)(images, labels) if system.data or config.data == "digits" else {},
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "seconds": {
             "training": round(trained - started, 1),
@@ -104,13 +114,13 @@ def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
         },
         **workdir.environment(),
     }
-    workdir.write_json(folder / "report.json", report)
+    workdir.write_json(path, report)
     show(report, folder)
 
 
 def check(config: Training) -> Budget:
     """Everything that can be wrong with the flags, before anything is written."""
-    sharding.check_batch(config.batch_size, sharding.data_mesh())
+    sharding.check_batch(config.batch_size, sharding.data_mesh(config.fsdp), config.accumulate)
     for name in ("num_samples", "num_steps"):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
@@ -120,12 +130,16 @@ def check(config: Training) -> Budget:
         )
     average(config)
     dispatch = config.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 25)
-    return Budget(config.steps, dispatch, config.log_every, config.checkpoint_every, config.keep_last)
+    saving = (config.checkpoint_every, config.keep_last, config.keep_every)
+    return Budget(config.steps, dispatch, config.log_every, *saving)
 
 
 def optimizer(config: Training) -> optax.GradientTransformation:
-    """Adam with warm-up, after clipping where that is asked for."""
-    adam = optax.adam(ema.warmup(config.learning_rate, config.batch_size, config.warmup))
+    """Adam with warm-up and cool-down, after clipping where that is asked for."""
+    rate = ema.warmup(config.learning_rate, config.batch_size, config.warmup)
+    if config.cooldown:
+        rate = ema.cooldown(rate, config.steps, config.cooldown)
+    adam = optax.adam(rate)
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam) if config.clip_norm else adam
 
 
@@ -134,29 +148,28 @@ def average(config: Training) -> Callable[[Array], Array]:
     return ema.decay(config.batch_size, config.ema_halflife, config.ema_rampup or None)
 
 
-def training_data(config: Training, system: System) -> pipeline.Source:
-    """Examples {"image", "label"} of the data set that the flags name.
-
-    Raises: ValueError when it is not there, or its images are not those that the system is made for.
-    """
-    if config.data == "digits":
-        data = digits.load("train")
-        source: pipeline.Source = pipeline.ArraySource(image=data.images, label=data.labels.astype(np.int32))
-    else:
-        source = cifar10.load("train")
-    if source[0]["image"].shape != system.shape:
-        raise ValueError(f"--data {config.data} has images {source[0]['image'].shape}, the network {system.shape}")
-    return source
-
-
-def train(config: Training, system: System, source: pipeline.Source, budget: Budget) -> TrainState:
+def train(config: Training, system: System, source: pipeline.Source, budget: Budget) -> Any:
     """From the newest checkpoint, or from the start, to the last step."""
     key_init, key_train = jax.random.split(jax.random.key(config.seed))
-    adam = optimizer(config)
-    state = create(jax.jit(system.init)(key_init), adam)
-    step = train_step(system.loss, adam, average(config))
+    how = learning(config, system)
+    state = how.begin(sharding.made(sharding.data_mesh(config.fsdp), how.create, key_init))
+    # A checkpoint takes its place, where there is one.
     batches = pipeline.batches(source, config.batch_size, config.seed)
-    return fit(step, state, batches, key_train, budget, config.workdir, workdir.to_json(config))
+    # Bytes become floats on the devices; digits are floats already.
+    step = lambda state, key, batch: how.step(state, key, pixels.normalise(batch))  # noqa: E731
+    of_config = workdir.to_json(config)
+    return fit(step, state, batches, key_train, budget, config.workdir, of_config, fsdp=config.fsdp)
+
+
+def learning(config: Training, system: System) -> Learning:
+    """The system's own, or Adam on its loss."""
+    if system.learning is not None:
+        return system.learning
+    assert system.loss is not None
+    adam = optimizer(config)
+    return Learning(
+        lambda key: create(system.init(key), adam), train_step(system.loss, adam, average(config), config.accumulate)
+    )
 
 
 def sample(
@@ -170,6 +183,11 @@ def sample(
     images, labels = draw.read(folder / "samples.npz")
     save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=6))
     return images, labels
+
+
+def judge(system: System) -> Callable[[np.ndarray, np.ndarray | None], dict[str, float]]:
+    """(images, labels) -> metrics: the system's own data's, or those of digits."""
+    return evaluate if system.data is None else system.data.evaluate
 
 
 def evaluate(images: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:

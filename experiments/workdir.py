@@ -5,11 +5,16 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
+
+WHERE = ("workdir", "fsdp", "distributed", "coordinator_address", "num_processes", "process_id")
+"""Fields of a config that say where a run is and on what, not what it is: a run may go on on other devices."""
 
 
 def claim(workdir: Path, experiment: str, config: Any) -> Path:
@@ -21,7 +26,7 @@ def claim(workdir: Path, experiment: str, config: Any) -> Path:
     wanted = {"experiment": experiment, **to_json(config)}
     path = workdir / "config.json"
     if path.exists():
-        found = read_json(path)
+        found = {**_defaults(config), **read_json(path)}
         for name in [*wanted, *(name for name in found if name not in wanted)]:
             if found.get(name) != wanted.get(name):
                 raise ValueError(
@@ -36,9 +41,15 @@ def claim(workdir: Path, experiment: str, config: Any) -> Path:
     return workdir
 
 
+def _defaults(config: Any) -> dict[str, Any]:
+    """What a run made before a field was added has of it."""
+    fields = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
+    return json.loads(json.dumps({name: value for name, value in fields.items() if name not in WHERE}, default=str))
+
+
 def to_json(config: Any) -> dict[str, Any]:
-    """Fields of a config as JSON values; where it is written is not part of what it is."""
-    fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name != "workdir"}
+    """Fields of a config as JSON values, without those of `WHERE`."""
+    fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in WHERE}
     return json.loads(json.dumps(fields, default=str))
 
 
@@ -57,12 +68,22 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Whole or not at all: written beside its place, then moved there."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(json.dumps(value, indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with replacing(path) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file beside its place that moves there once it is on the disk; after an error what was there is as it was."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial", delete=False) as file:
+        try:
+            yield file  # type: ignore[misc]
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
 
 
 def environment() -> dict[str, Any]:

@@ -88,6 +88,43 @@ def from_alpha_bar(alpha_bar: Callable[[NDArray], NDArray], num_steps: int, max_
     return check(np.minimum(1 - products[1:] / products[:-1], max_beta))
 
 
+def vp(num_steps: int, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-3) -> Betas:
+    """The VP diffusion seen at T + 1 equal times: few steps that are large, where `linear` has many small ones.
+
+    beta_i = 1 - alpha_bar(t_{i+1}) / alpha_bar(t_i),  t_i = t_min + (1 - t_min) i / T,
+    alpha_bar(t) = exp(-beta_min t - (beta_max - beta_min) t^2 / 2)
+
+    Args:
+      num_steps: T >= 1; DDGAN takes 4.
+      beta_min, beta_max: of the diffusion's beta(t), t in [0, 1], 0 < beta_min <= beta_max.
+      t_min: of the first time, in [0, 1).
+    Raises: ValueError when T < 1 or a beta is outside (0, 1).
+    Reference: Xiao et al. 2022, Appendix, after Song et al. 2021, Appendix B. What is noised before t_min is data.
+    Example:
+      >>> [round(beta, 4) for beta in vp(4).tolist()]
+      [0.4783, 0.8492, 0.9564, 0.9874]
+    """
+    t = t_min + (1 - t_min) * np.arange(_length(num_steps) + 1) / num_steps
+    return check(-np.expm1(-np.diff(beta_min * t + (beta_max - beta_min) * t**2 / 2)))
+
+
+def geometric(num_steps: int, variance_min: float, variance_max: float, t_min: float = 1e-3) -> Betas:
+    """As `vp`, for a variance that grows geometrically: 1 - alpha_bar(t) = v_min (v_max / v_min)^t.
+
+    Args:
+      variance_min, variance_max: v_min and v_max, 0 < v_min < v_max < 1.
+    Reference: Xiao et al. 2022, in the released code, as an option.
+    Example:
+      >>> [round(beta, 4) for beta in geometric(2, 0.01, 0.99, t_min=0.0).tolist()]
+      [0.0904, 0.9889]
+    """
+    if not 0 < variance_min < variance_max < 1:
+        raise ValueError(f"variance_min, variance_max must rise within (0, 1), got {variance_min}, {variance_max}")
+    t = t_min + (1 - t_min) * np.arange(_length(num_steps) + 1) / num_steps
+    alpha_bar = 1 - variance_min * (variance_max / variance_min) ** t
+    return check(1 - alpha_bar[1:] / alpha_bar[:-1])
+
+
 def check(betas: NDArray) -> Betas:
     """The betas as float64, once they are known to be variances of a chain.
 

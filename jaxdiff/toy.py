@@ -116,6 +116,61 @@ def score(mixture: Mixture, x: Batch, sigma: ArrayLike) -> Batch:
     return jnp.matmul(precision, means, precision="highest") - jnp.sum(precision, axis=1, keepdims=True) * x
 
 
+def denoising(mixture: Mixture, x: ArrayLike, sigma: float, sigma_next: float) -> Mixture:
+    """The true q(x' | x) for a step of any size down from sigma: again a mixture, and a Gaussian for small steps only.
+
+    With V = v_k + s'^2 and W = v_k + s^2, component k has the posterior weight w_k N(x; m_k, W I) of `denoiser`, the
+    mean m_k + V / W (x - m_k) and the variance V (s^2 - s'^2) / W.
+
+    Args:
+      mixture: of the data, with weights [K]; x: one point [d] at sigma; sigma, sigma_next: s > s' >= 0.
+    Returns: the mixture over x', for `log_density` and `sample`; at s' = 0 it is p(x0 | x).
+    Raises: ValueError when the shape or the levels do not fit.
+    Reference: Xiao et al. 2022, Figure 2, whose closed form this is; Bayes' rule for x = x' + sqrt(s^2 - s'^2) n.
+    Example:
+      >>> q = denoising(mixture([[-1.0], [1.0]]), [0.0], sigma=2.0, sigma_next=0.0)
+      >>> q.weights.tolist(), q.means.round(4).tolist()
+      ([0.5, 0.5], [[-0.9975], [0.9975]])
+    """
+    means, weights, variances = mixture
+    x = np.asarray(x, np.float64)
+    if x.shape != means.shape[1:] or weights.ndim != 1:
+        raise ValueError(f"x must be one point [{means.shape[1]}] of a mixture with weights [K], got {list(x.shape)}")
+    if not sigma > sigma_next >= 0:
+        raise ValueError(f"sigma must be above sigma_next, and that not negative, got {sigma} and {sigma_next}")
+    low, high = variances + sigma_next**2, variances + sigma**2
+    log_weights = np.log(weights) - np.sum((x - means) ** 2, axis=1) / (2 * high) - means.shape[1] / 2 * np.log(high)
+    posterior = np.exp(log_weights - log_weights.max())
+    shrink = low / high
+    return Mixture(
+        means + shrink[:, None] * (x - means),
+        posterior / posterior.sum(),
+        shrink * (sigma - sigma_next) * (sigma + sigma_next),
+    )
+
+
+def moments(mixture: Mixture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance of each coordinate, [d] both: the Gaussian that fits best, in the sense of maximum likelihood.
+
+    Example:
+      >>> [a.round(6).tolist() for a in moments(mixture([[-1.0], [1.0]]))]
+      [[0.0], [1.01]]
+    """
+    means, weights, variances = mixture
+    mean = weights @ means
+    return mean, weights @ (variances[:, None] + (means - mean) ** 2)
+
+
+def scaled(mixture: Mixture, factor: float) -> Mixture:
+    """The law of factor * x, such as 1 / sqrt(1 + sigma^2) for the coordinates of x_t.
+
+    Example:
+      >>> scaled(mixture([[2.0]], variances=1.0), 0.5)
+      Mixture(means=array([[1.]]), weights=array([1.]), variances=array([0.25]))
+    """
+    return Mixture(factor * mixture.means, mixture.weights, factor**2 * mixture.variances)
+
+
 def _cast(mixture: Mixture, x: Batch) -> tuple[Array, Array, Array]:
     """means [K, d], weights [1 or B, K] and variances [1, K] in the type of x."""
     means, weights, variances = (jnp.asarray(a, x.dtype) for a in mixture)

@@ -22,6 +22,7 @@ __all__ = [
     "Noise",
     "Params",
     "PyTree",
+    "X0Sampler",
     "expand",
     "state_type",
 ]
@@ -34,6 +35,9 @@ Batch = Float[Array, "B ..."]
 
 Denoiser = Callable[[Batch, Float[Array, "*B"]], Batch]
 """D(x, sigma): the posterior mean E[x0 | x0 + sigma n = x]; sigma is [] or [B]."""
+
+X0Sampler = Callable[[Batch, Float[Array, "*B"], Batch], Batch]
+"""G(x, sigma, latent): a draw from p(x0 | x0 + sigma n = x), one for each latent [B, d]. Not a denoiser: no score."""
 
 PyTree = Any
 """Nested containers of arrays."""

@@ -28,6 +28,9 @@ if importlib.util.find_spec("jaxdiff") is None:
     if missing:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
 
+if importlib.util.find_spec("experiments") is None:  # in a clone it lies beside this folder
+    sys.path.append(os.path.dirname(os.getcwd()))
+
 import jax
 
 print(f"jax {jax.__version__} on {jax.devices()}")

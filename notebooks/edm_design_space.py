@@ -15,6 +15,7 @@
 
 # %%
 import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -126,6 +127,7 @@ plt.show()
 # The network of `python -m experiments.edm_digits`, with the same seeds under different choices of the table.
 
 # %%
+sys.path.append(os.path.dirname(os.getcwd()))  # in a clone, experiments lie beside this folder
 from experiments import draw, edm_digits, runs
 from experiments.picture import image_grid
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 
 from jaxdiff import flow, toy
 from jaxdiff import sde as sdes
+from jaxdiff.losses import likelihood
+from jaxdiff.samplers import heun, sample
+from jaxdiff.types import expand
 
 SDES = {"vp": sdes.vp(), "subvp": sdes.subvp(), "ve": sdes.ve(sigma_max=20.0)}
 all_sdes = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
@@ -18,7 +22,8 @@ MIXTURE = toy.mixture([[-1.0, 0.3], [0.6, -0.5]], [0.4, 0.6], 0.09)
 def score(sde, x, t):
     """The mixture's, in native coordinates, which keeps its digits at small t."""
     t = jnp.asarray(t, x.dtype)
-    return toy.score(MIXTURE, x / sde.a(t), sde.std(t) / sde.a(t)) / sde.a(t)
+    a = expand(sde.a(t), x)
+    return toy.score(MIXTURE, x / a, sde.std(t) / sde.a(t)) / a
 
 
 @all_sdes
@@ -30,6 +35,18 @@ def test_encode_and_decode_come_back_in_float32(sde):
     back = jax.jit(lambda x: flow.solve(sde, partial(score, sde), x, 1.0, 1e-3, tolerance))(there.x)
     assert bool(jnp.all(there.solved & back.solved))
     assert float(jnp.max(jnp.abs(back.x - x))) < 1e-4
+
+
+@all_sdes
+def test_the_flow_of_every_sde_is_the_one_of_sigma(sde, x64):
+    """In x = x_t / a the three are one ODE: Heun's method in sigma, with steps to spare, gets to the same end."""
+    sigmas = np.geomspace(*(float(sde.std(t) / sde.a(t)) for t in (np.asarray(1.0), np.asarray(1e-3))), 4_001)
+    x = sigmas[0] * jax.random.normal(jax.random.key(0), (16, 2), jnp.float64)
+    expected = jax.jit(lambda x: sample(heun(), partial(toy.denoiser, MIXTURE), x, sigmas))(x)
+    tolerance = flow.Tolerance(1e-8, 1e-8)
+    run = jax.jit(lambda x: flow.solve(sde, partial(score, sde), x, 1.0, 1e-3, tolerance))
+    found = run(x * float(sde.a(np.asarray(1.0)))).x / float(sde.a(np.asarray(1e-3)))
+    np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 @all_sdes
@@ -70,10 +87,10 @@ def test_bits_of_grey_levels():
     """A density that is constant on every bin costs what its masses do."""
     masses = np.array([0.1, 0.2, 0.3, 0.4])
     uniform = jax.random.uniform(jax.random.key(0), (4,))
-    x = flow.dequantize(jnp.arange(4), uniform, levels=4)
+    x = likelihood.dequantize(jnp.arange(4), uniform, levels=4)
     assert np.all((np.asarray(x) >= -1) & (np.asarray(x) < 1))
     density = masses[((np.asarray(x) + 1) * 2).astype(int)] / 0.5
-    bits = flow.density_bits_per_dim(np.log(density), 1, levels=4)
+    bits = likelihood.density_bits_per_dim(np.log(density), 1, levels=4)
     np.testing.assert_allclose(bits, -np.log2(masses), rtol=1e-6)
 
 
@@ -106,3 +123,36 @@ def test_wrong_probes():
     x = jnp.ones((2, 3))
     with pytest.raises(ValueError, match="probes must be"):
         flow.log_likelihood(SDES["vp"], lambda x, t: -x, x, flow.hutchinson, x)
+
+
+def test_a_likelihood_of_a_network_in_train_mode_is_refused():
+    """Whatever draws random numbers is no one function; a network at rest, or without dropout, is."""
+    net = nn.Sequential([nn.Dense(2), nn.Dropout(0.5, deterministic=False)])
+    params = net.init({"params": jax.random.key(0), "dropout": jax.random.key(1)}, jnp.ones((1, 2)))
+    training = lambda x, t: net.apply(params, x, rngs={"dropout": jax.random.key(2)})  # noqa: E731
+    with pytest.raises(ValueError, match="in train mode, with dropout on"):
+        flow.log_likelihood(SDES["vp"], training, jnp.ones((2, 2)), flow.exact)
+
+
+@all_sdes
+def test_the_adaptive_sampler_is_the_flow(sde):
+    """The same end as `solve`, then the denoised image; NaN where it did not get there."""
+    x = sdes.grid(sde, 2)[0] * jax.random.normal(jax.random.key(0), (8, 2))
+    denoise = partial(toy.denoiser, MIXTURE)
+    sigmas = sdes.grid(sde, 2)
+    found = jax.jit(lambda x: sample(flow.adaptive(sde), denoise, x, sigmas))(x)
+    a = sde.a(jnp.array([1.0, 1e-3]))
+    end = flow.solve(sde, partial(score, sde), a[0] * x, 1.0, 1e-3).x / a[1]
+    np.testing.assert_allclose(found, denoise(end, jnp.asarray(sigmas[1], end.dtype)), atol=2e-3)
+    stopped = sample(flow.adaptive(sde, flow.Tolerance(max_steps=2)), denoise, x, sigmas)
+    assert bool(jnp.all(jnp.isnan(stopped)))
+
+
+def test_every_example_has_its_own_condition():
+    """Scores are asked of whole batches, so that what they were told of every example stays in order."""
+    means = jnp.array([[-3.0], [5.0], [9.0]])
+    x = jax.random.normal(jax.random.key(0), (3, 1))
+    a = SDES["vp"].a
+    conditional = lambda x, t: expand(a(t), x) * means - x  # noqa: E731  # a unit variance stays one
+    found = flow.solve(SDES["vp"], conditional, x, 1.0, 1e-5)
+    np.testing.assert_allclose(found.x, x + means * (a(1e-5) - a(1.0)), atol=1e-3)

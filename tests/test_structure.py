@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[1]
 # A part may import from its own layer's predecessors and from itself; parts of one layer do not import each other.
 LAYERS = [
     {"types"},
-    {"grids", "schedules", "predictions"},
-    {"precond", "guidance", "toy", "betas", "reverse", "sde"},
-    {"chain", "respacing"},
-    {"samplers", "losses", "flow"},
+    {"grids", "schedules", "predictions", "latents", "known"},
+    {"precond", "guidance", "toy", "betas", "reverse", "sde", "editing"},
+    {"boundary", "chain", "continuous", "respacing"},
+    {"samplers", "losses"},
+    {"flow"},
     {"nets", "augment"},
     {"train", "data", "metrics", "interop"},
 ]

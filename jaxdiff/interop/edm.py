@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxdiff import precond
 from jaxdiff.interop.edm_pickle import EdmCheckpoint, read_edm
 from jaxdiff.interop.inert import CheckpointFormatError, describe
-from jaxdiff.interop.state_dict import to_params
+from jaxdiff.interop.state_dict import abstract_params, to_params
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
 from jaxdiff.precond import Preconditioning
@@ -84,12 +84,6 @@ def from_arguments(class_name: str, kwargs: Mapping[str, Any], entries: int) -> 
         ours: _number(theirs, kwargs.pop(theirs)) for theirs, ours in kind.arguments.items() if theirs in kwargs
     }
     return _network(kind, kwargs, entries), kind.build(**settings)
-
-
-def abstract_params(net: Any) -> Params:
-    """Shapes of a network's parameters, without allocating any."""
-    x = jax.ShapeDtypeStruct((1, net.img_resolution, net.img_resolution, net.in_channels), jnp.float32)
-    return jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32))
 
 
 def _number(name: str, value: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxdiff.interop import torch_file
 from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.state_dict import to_params
+from jaxdiff.interop.state_dict import abstract_params, to_params
 from jaxdiff.nets.classifier import GuidedClassifier, Pool
 from jaxdiff.nets.unet_guided import GuidedUNet
 from jaxdiff.types import Params
@@ -164,13 +164,6 @@ def params_of(net: Any, state_dict: Mapping[str, np.ndarray]) -> Params:
     except ValueError as error:
         raise CheckpointFormatError(str(error)) from None
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)
-
-
-def abstract_params(net: Any) -> Params:
-    """Shapes of a network's parameters, without allocating any."""
-    x = jax.ShapeDtypeStruct((1, net.img_resolution, net.img_resolution, net.in_channels), jnp.float32)
-    more = {"low_res": x} if getattr(net, "super_resolution", False) else {}
-    return jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32), **more)
 
 
 def openai_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:

@@ -1,10 +1,15 @@
 """Published state dicts of EDM's networks as params of jaxdiff's: the same names, other axes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.interop import torch_file
+from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.types import Params
 
 
@@ -81,6 +86,13 @@ def published_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
     return ".".join([*modules, {"kernel": "weight", "scale": "weight"}.get(leaf, leaf)])
 
 
+def abstract_params(net: Any) -> Params:
+    """Shapes of a network's parameters, without allocating any."""
+    x = jax.ShapeDtypeStruct((1, net.img_resolution, net.img_resolution, net.in_channels), jnp.float32)
+    more = {"low_res": x} if getattr(net, "super_resolution", False) else {}
+    return jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32), **more)
+
+
 def from_torch(value: np.ndarray) -> np.ndarray:
     """OIHW to HWIO; [out, in] and one-dimensional convolutions of width 1, [out, in, 1], to [in, out].
 
@@ -91,3 +103,45 @@ def from_torch(value: np.ndarray) -> np.ndarray:
     if value.ndim == 3 and value.shape[-1] == 1:
         value = value[..., 0]
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
+
+
+def read(path: str | Path) -> Mapping[str, np.ndarray]:
+    """A torch file that holds nothing but a state dict.
+
+    Raises: CheckpointFormatError when it holds something else; what `torch_file.load` raises.
+    """
+    state_dict = torch_file.load(path)
+    if not isinstance(state_dict, Mapping) or not all(
+        isinstance(name, str) and isinstance(a, np.ndarray) for name, a in state_dict.items()
+    ):
+        raise CheckpointFormatError(f"{Path(path).name} holds no state dict of arrays")
+    return state_dict
+
+
+def finite_params(
+    title: str, state_dict: Mapping[str, np.ndarray], like: Params, name_of: Callable[..., str] | None = None
+) -> Params:
+    """`to_params` of a network that is not trained further: float32 or better, and finite.
+
+    Args:
+      title: of the network, for messages; state_dict, like, name_of: as `to_params`.
+    Raises: CheckpointFormatError naming what does not fit.
+    """
+    try:
+        params = to_params(state_dict, like, name_of=name_of)
+    except ValueError as error:
+        raise CheckpointFormatError(f"{title}: {error}") from None
+    for name, value in state_dict.items():
+        check_finite(name, value)
+    return jax.tree.map(as_float, params)
+
+
+def check_finite(name: str, value: np.ndarray) -> None:
+    """Raises: CheckpointFormatError unless all are finite floats."""
+    if value.dtype.kind not in "fV" or not np.isfinite(value.astype(np.float32)).all():  # V: ml_dtypes' bfloat16
+        raise CheckpointFormatError(f"{name} holds {value.dtype} numbers that are not finite or no floats")
+
+
+def as_float(value: np.ndarray) -> jax.Array:
+    """float32 or better."""
+    return jnp.asarray(value, jnp.promote_types(value.dtype, jnp.float32))

@@ -6,6 +6,8 @@ from jaxdiff.losses.denoising import (
     edm_weight,
     inverse_variance,
     lognormal_sigma,
+    snr_plus_one,
+    truncated_snr,
     ve_sigma,
     vp_sigma,
 )
@@ -16,6 +18,8 @@ __all__ = [
     "edm_weight",
     "inverse_variance",
     "lognormal_sigma",
+    "snr_plus_one",
+    "truncated_snr",
     "ve_sigma",
     "vp_sigma",
 ]

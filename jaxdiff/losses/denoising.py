@@ -70,6 +70,28 @@ def inverse_variance(sigma: ArrayLike) -> Array:
     return 1 / jnp.asarray(sigma) ** 2
 
 
+def snr_plus_one(sigma: ArrayLike) -> Array:
+    """lambda(sigma) = 1 / sigma^2 + 1; `inverse_variance` is the signal to noise ratio itself.
+
+    Reference: Salimans & Ho 2022 (2202.00512), section 4.
+    Example:
+      >>> float(snr_plus_one(2.0))
+      1.25
+    """
+    return inverse_variance(sigma) + 1
+
+
+def truncated_snr(sigma: ArrayLike) -> Array:
+    """lambda(sigma) = max(1 / sigma^2, 1).
+
+    Reference: Salimans & Ho 2022, section 4.
+    Example:
+      >>> float(truncated_snr(2.0))
+      1.0
+    """
+    return jnp.maximum(inverse_variance(sigma), 1)
+
+
 def denoising_loss(
     denoise: Denoiser,
     x0: Batch,

@@ -18,6 +18,15 @@ class PRDC(NamedTuple):
     coverage: float
 
 
+class Neighbourhoods(NamedTuple):
+    """Image by image: in how many real balls a fake lies [M]; whether a real one lies in some fake ball [N]; whether
+    its own ball holds some fake [N]. Means of them are the four numbers."""
+
+    balls: NDArray[np.int64]
+    recalled: NDArray[np.bool_]
+    covered: NDArray[np.bool_]
+
+
 def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
     """How much of `fake` lies within the manifold of `real`, and the other way round.
 
@@ -37,12 +46,30 @@ def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
       >>> prdc(real, real, k=2).recall
       1.0
     """
+    balls, recalled, covered = neighbourhoods(real, fake, k)
+    return PRDC(
+        precision=float(np.mean(balls > 0)),
+        recall=float(np.mean(recalled)),
+        density=float(np.mean(balls) / k),
+        coverage=float(np.mean(covered)),
+    )
+
+
+def neighbourhoods(real: ArrayLike, fake: ArrayLike, k: int = 3) -> Neighbourhoods:
+    """What `prdc` takes the means of, for error bars that leave the manifolds as they are.
+
+    Args, Raises: as `prdc`.
+    Example:
+      >>> neighbourhoods([[0.0], [1.0], [9.0]], [[0.5], [5.0]], k=1).balls.tolist()
+      [2, 1]
+    """
     real, fake = rows("real", real), rows("fake", fake)
     same_width(real=real, fake=fake)
     if not 1 <= k < min(len(real), len(fake)):
         raise ValueError(f"k must be at least 1 and below both set sizes {len(real)}, {len(fake)}, got {k}")
     radius_real, radius_fake = _radius(real, k), _radius(fake, k)
-    balls, covered, recalled = np.zeros(len(fake)), np.zeros(len(real), bool), np.zeros(len(real), bool)
+    balls = np.zeros(len(fake), np.int64)
+    covered, recalled = np.zeros(len(real), bool), np.zeros(len(real), bool)
     start = 0
     for distance in pairwise_distances_chunked(fake, real):
         chunk = slice(start, start + len(distance))
@@ -51,12 +78,7 @@ def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
         covered |= inside.any(axis=0)
         recalled |= (distance <= radius_fake[chunk, None]).any(axis=0)
         start = chunk.stop
-    return PRDC(
-        precision=float(np.mean(balls > 0)),
-        recall=float(np.mean(recalled)),
-        density=float(np.mean(balls) / k),
-        coverage=float(np.mean(covered)),
-    )
+    return Neighbourhoods(balls, recalled, covered)
 
 
 def _radius(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:

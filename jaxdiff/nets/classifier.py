@@ -43,6 +43,7 @@ class GuidedClassifier(nn.Module):
     pool: Pool = "attention"
     dropout: float = 0.0
     dtype: Any = None
+    remat: bool = False
 
     @property
     def label_dim(self) -> int:

@@ -148,11 +148,7 @@ def check_inputs(
     net: Any, x: Array, noise_labels: ArrayLike, class_labels: ArrayLike | None, augment_labels: ArrayLike | None
 ) -> None:
     """Raise ValueError unless the shapes of a call fit the network's attributes."""
-    expected = (net.img_resolution, net.img_resolution, net.in_channels)
-    if x.ndim != 4 or x.shape[1:] != expected:
-        raise ValueError(f"x must be [B, {', '.join(map(str, expected))}] for this network, got {list(x.shape)}")
-    if jnp.shape(noise_labels) not in ((), (1,), x.shape[:1]):
-        raise ValueError(f"noise_labels must be [] or [{x.shape[0]}], got {list(jnp.shape(noise_labels))}")
+    check_image(net, x, noise_labels)
     for name, labels, dim in (
         ("class_labels", class_labels, net.label_dim),
         ("augment_labels", augment_labels, net.augment_dim),
@@ -164,3 +160,12 @@ def check_inputs(
             raise ValueError(f"{name} were given to a network that takes none")
         if len(shape) != 2 or shape[1] != dim or shape[0] not in (1, x.shape[0]):
             raise ValueError(f"{name} must be [{x.shape[0]} or 1, {dim}], got {list(shape)}")
+
+
+def check_image(net: Any, x: Array, noise_labels: ArrayLike) -> None:
+    """Raise ValueError unless the image fits the network's attributes, and the noise labels the image."""
+    expected = (net.img_resolution, net.img_resolution, net.in_channels)
+    if x.ndim != 4 or x.shape[1:] != expected:
+        raise ValueError(f"x must be [B, {', '.join(map(str, expected))}] for this network, got {list(x.shape)}")
+    if jnp.shape(noise_labels) not in ((), (1,), x.shape[:1]):
+        raise ValueError(f"noise_labels must be [] or [{x.shape[0]}], got {list(jnp.shape(noise_labels))}")

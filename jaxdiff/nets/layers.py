@@ -38,6 +38,26 @@ def bounded(bound: float) -> Init:
     return lambda key, shape, dtype=jnp.float32, **kwargs: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
+def upfirdn(x: Image, taps: Sequence[float], axis: int, up: int, down: int, pad: tuple[int, int]) -> Image:
+    """Zeros between pixels, convolution with the taps, every down-th pixel; along one axis.
+
+    Args:
+      x: [B, H, W, C].
+      taps: the filter; a true convolution, which turns it round.
+      up: up - 1 zeros are put between pixels.
+      down: every so many-th pixel is kept.
+      pad: zeros at both ends; negative ones crop.
+    Reference: Karras et al. 2020 (StyleGAN 2). Written as a sum of shifted images, which XLA fuses; a depthwise
+      convolution is many times slower on CPUs.
+    """
+    padding = [(*pad, up - 1) if axis == other else (0, 0, 0) for other in range(x.ndim)]
+    padded = jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
+    stop = padded.shape[axis] - len(taps) + 1
+    shifted = [jax.lax.slice_in_dim(padded, k, stop + k, down, axis) for k in range(len(taps))]
+    terms = [image * jnp.asarray(w, x.dtype) for image, w in zip(shifted, taps[::-1], strict=True)]
+    return functools.reduce(jnp.add, terms)
+
+
 def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | None = None) -> Image:
     """Filter rows and columns of every channel and double or halve the resolution.
 
@@ -46,23 +66,17 @@ def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | No
       taps: the separable filter, of even length; its sum does not matter.
       direction: "up" puts zeros between pixels and doubles the filter; "down" keeps every second pixel.
       pad: zeros at every border; the default keeps the image centred.
-    Reference: Karras et al. 2020 (StyleGAN 2), whose filter is [1, 3, 3, 1]. Written as a sum of shifted images, which
-      XLA fuses; a depthwise convolution is many times slower on CPUs.
+    Reference: Karras et al. 2020 (StyleGAN 2), whose filter is [1, 3, 3, 1].
     """
     length = len(taps)
     pad = (length - 1) // 2 if pad is None else pad
     weights = np.asarray(taps, np.float64) / np.sum(taps)
-    # Up-sampling is a transposed convolution: it spreads zeros between pixels and turns the filter round.
-    weights, border, interior, stride = (2 * weights[::-1], length - 1 - pad, 1, 1) if direction == "up" else (
-        weights, pad, 0, 2
-    )  # fmt: skip
     for axis in (1, 2):
-        padding = [(border, border, interior) if axis == other else (0, 0, 0) for other in range(4)]
-        padded = jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
-        stop = padded.shape[axis] - length + 1
-        shifted = [jax.lax.slice_in_dim(padded, k, stop + k, stride, axis) for k in range(length)]
-        terms = [image * jnp.asarray(w, x.dtype) for image, w in zip(shifted, weights, strict=True)]
-        x = functools.reduce(jnp.add, terms)
+        if direction == "up":
+            # A transposed convolution: it spreads zeros between pixels and turns the filter round.
+            x = upfirdn(x, 2 * weights, axis, 2, 1, (length - 1 - pad, length - 1 - pad))
+        else:
+            x = upfirdn(x, weights[::-1], axis, 1, 2, (pad, pad))
     return x
 
 
@@ -75,6 +89,7 @@ class Conv(nn.Module):
       taps: the resampling filter.
       fused: convolve at the higher resolution with one common padding, which differs at the borders.
       bias_scale: biases start in U(-b, b), b = bias_scale / sqrt(fan_in).
+      bias: whether there is one.
     """
 
     features: int
@@ -85,6 +100,7 @@ class Conv(nn.Module):
     kernel_init: Init = xavier_uniform()
     bias_scale: float = 0.0
     dtype: Any = None
+    bias: bool = True
 
     @nn.compact
     def __call__(self, x: Image) -> Image:
@@ -92,7 +108,8 @@ class Conv(nn.Module):
             return resample(x, self.taps, self.direction)
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", bounded(self.bias_scale / np.prod(shape[:3]) ** 0.5), (self.features,))
+        start = bounded(self.bias_scale / np.prod(shape[:3]) ** 0.5)
+        bias = self.param("bias", start, (self.features,)) if self.bias else None
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         w_pad, f_pad = self.kernel // 2, (len(self.taps) - 1) // 2
         if self.direction is None:
@@ -103,7 +120,7 @@ class Conv(nn.Module):
             y = convolve(resample(x, self.taps, "up", max(f_pad - w_pad, 0)), kernel, max(w_pad - f_pad, 0))
         else:
             y = resample(convolve(x, kernel, w_pad + f_pad), self.taps, "down", 0)
-        return y + bias[None, None, None]
+        return y if bias is None else y + bias[None, None, None]
 
 
 def convolve(x: Image, kernel: Array, pad: int) -> Image:
@@ -113,9 +130,24 @@ def convolve(x: Image, kernel: Array, pad: int) -> Image:
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), [(pad, pad)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def group_norm(channels: int, eps: float, dtype: Any, name: str) -> nn.GroupNorm:
-    """min(32, C // 4) groups, statistics in float32 or better."""
-    return nn.GroupNorm(num_groups=min(32, channels // 4), epsilon=eps, dtype=dtype, name=name)
+def recomputed(block: type[nn.Module], remat: bool) -> type[nn.Module]:
+    """A block called as block(x, told, train), whose activations are taken anew in the backward pass where asked for.
+
+    What is kept are its inputs: memory for the activations of one block, for a second forward pass. Names and
+    parameters are the block's.
+    """
+    return nn.remat(block, static_argnums=(3,)) if remat else block
+
+
+def strided_conv(features: int, dtype: Any, name: str) -> nn.Conv:
+    """A 3x3 convolution of stride 2, padded at the lower and right border only, as DDPM's."""
+    padding = ((0, 1), (0, 1))
+    return nn.Conv(features, (3, 3), (2, 2), padding, dtype=dtype, kernel_init=xavier_uniform(), name=name)
+
+
+def group_norm(channels: int, eps: float, dtype: Any, name: str, least: int = 4) -> nn.GroupNorm:
+    """min(32, C // least) groups, statistics in float32 or better."""
+    return nn.GroupNorm(num_groups=min(32, channels // least), epsilon=eps, dtype=dtype, name=name)
 
 
 def attention(q: Array, k: Array, v: Array) -> Array:
@@ -130,3 +162,13 @@ def attention(q: Array, k: Array, v: Array) -> Array:
         logits = jnp.einsum("bqhc,bkhc->bhqk", q, k) / q.shape[-1] ** 0.5
         return jnp.einsum("bhqk,bkhc->bqhc", jax.nn.softmax(logits), v)
     return jax.nn.dot_product_attention(q, k, v)
+
+
+def self_attention(qkv: Image, num_heads: int) -> Image:
+    """Attention among the positions of an image, [B, H, W, 3C] -> [B, H, W, C].
+
+    Published weights order the 3C channels as (head, channel, q|k|v).
+    """
+    batch, height, width, channels = qkv.shape
+    split = qkv.reshape(batch, height * width, num_heads, channels // (3 * num_heads), 3)
+    return attention(split[..., 0], split[..., 1], split[..., 2]).reshape(batch, height, width, channels // 3)

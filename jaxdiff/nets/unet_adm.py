@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxdiff.nets.conditioning import AdmConditioning, check_inputs, check_levels
-from jaxdiff.nets.layers import Conv, Image, group_norm, kaiming_uniform
+from jaxdiff.nets.layers import Conv, Image, group_norm, kaiming_uniform, recomputed
 from jaxdiff.nets.unet_block import UNetBlock
 from jaxdiff.types import Array
 
@@ -25,6 +25,7 @@ class DhariwalUNet(nn.Module):
       attn_resolutions: resolutions with self-attention; the middle always has one. Below 64 channels there is none.
       dropout: probability that an activation is dropped; label_dropout: that a label is.
       dtype: type of computation; parameters and output are float32.
+      remat: recompute the activations of each block in the backward pass, see `layers.recomputed`.
 
     Call: as `SongUNet`.
     Raises: ValueError for attributes out of range and shapes that do not fit them, before anything is compiled.
@@ -45,6 +46,7 @@ class DhariwalUNet(nn.Module):
     dropout: float = 0.1
     label_dropout: float = 0.0
     dtype: Any = None
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -66,7 +68,7 @@ class DhariwalUNet(nn.Module):
         )(x.shape[0], noise_labels, class_labels, augment_labels, train)  # fmt: skip
 
         def block(x: Image, features: int, name: str, attend: bool = False, **kwargs: Any) -> Image:
-            return UNetBlock(
+            return recomputed(UNetBlock, self.remat)(
                 features, num_heads=features // 64 if attend else 0, dropout=self.dropout, kernel_init=init,
                 zero_init=kaiming_uniform(0.0), bias_scale=1.0, dtype=self.dtype, name=name, **kwargs,
             )(x, emb, train)  # fmt: skip

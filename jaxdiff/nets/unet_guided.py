@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxdiff.nets.conditioning import check_inputs
 from jaxdiff.nets.embeddings import positional
 from jaxdiff.nets.guided_block import DEFAULT, ZERO, Downsample, ResBlock, SelfAttention, Upsample, dense, norm32
-from jaxdiff.nets.layers import Conv, Image
+from jaxdiff.nets.layers import Conv, Image, recomputed
 from jaxdiff.types import Array
 
 
@@ -36,6 +36,7 @@ class GuidedUNet(nn.Module):
       super_resolution: takes `low_res`, an image of the same channels, which is resized and put beside x.
       dropout: probability that an activation is dropped.
       dtype: type of computation; parameters and output are float32.
+      remat: recompute the activations of each block in the backward pass, see `layers.recomputed`.
 
     Call: net.apply(params, x [B, H, W, C], noise_labels [] or [B] (the step t, or any scale of it),
       class_labels=None or [B or 1, label_dim], low_res=None or [B, h, w, C], train=False) -> [B, H, W, out_channels].
@@ -63,6 +64,7 @@ class GuidedUNet(nn.Module):
     super_resolution: bool = False
     dropout: float = 0.0
     dtype: Any = None
+    remat: bool = False
 
     @property
     def augment_dim(self) -> int:
@@ -144,9 +146,9 @@ def encode(net: Any, x: Image, emb: Array, train: bool) -> tuple[Image, list[Ima
     return residual(net, x.shape[-1], "middle_block_2")(x, emb, train), skips
 
 
-def residual(net: Any, features: int, name: str, direction: Any = None) -> ResBlock:
+def residual(net: Any, features: int, name: str, direction: Any = None) -> nn.Module:
     """A residual block with the network's options."""
-    return ResBlock(features, direction, net.adaptive_scale, net.dropout, net.dtype, name=name)
+    return recomputed(ResBlock, net.remat)(features, direction, net.adaptive_scale, net.dropout, net.dtype, name=name)
 
 
 def attend(net: Any, x: Image, num_heads: int, name: str) -> Image:

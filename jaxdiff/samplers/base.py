@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff import grids
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Key, Noise, PyTree, expand, state_type
+from jaxdiff.types import Array, ArrayLike, Batch, Key, Noise, PyTree, expand, state_type
 
 Carry = PyTree
+Model = Callable[..., Batch]
+"""What a step asks: a Denoiser for nearly all of them, an X0Sampler for DDGAN's."""
 
 
 class Level(NamedTuple):
@@ -32,7 +34,7 @@ class Sampler(NamedTuple):
 
     init: Callable[[Batch], Carry]
     draw: Callable[[Key, Array], Noise]
-    step: Callable[[Denoiser, Batch, Carry, Level, Noise], tuple[Batch, Carry]]
+    step: Callable[[Model, Batch, Carry, Level, Noise], tuple[Batch, Carry]]
 
 
 def memoryless(x: Batch) -> Carry:
@@ -57,7 +59,7 @@ def move(x: Batch, x0_hat: Batch, a: ArrayLike, b: ArrayLike = 0.0, z: ArrayLike
 
 def sample(
     sampler: Sampler,
-    denoise: Denoiser,
+    denoise: Model,
     x: Batch,
     sigmas: grids.Grid,
     *,
@@ -68,7 +70,7 @@ def sample(
 
     Args:
       sampler: `euler()`, `heun()`, ... or one of your own.
-      denoise: D(x, sigma) -> E[x0 | x]; any callable of x [B, ...] and a scalar sigma.
+      denoise: D(x, sigma) -> E[x0 | x]; any callable of x [B, ...] and a scalar sigma, or what else the sampler asks.
       x: start, [B, ...], at level sigmas[0]: usually sigmas[0] * n with n ~ N(0, I).
       sigmas: n + 1 decreasing levels in data units, as the functions of `jaxdiff.grids` make them.
       key: for stochastic samplers; one key, folded with each example's index, or [B] keys, one an example.
@@ -91,7 +93,7 @@ def sample(
 
 def trajectory(
     sampler: Sampler,
-    denoise: Denoiser,
+    denoise: Model,
     x: Batch,
     sigmas: grids.Grid,
     *,
@@ -115,7 +117,7 @@ def trajectory(
 
 def _drive(
     sampler: Sampler,
-    denoise: Denoiser,
+    denoise: Model,
     x: Batch,
     sigmas: grids.Grid,
     key: Key | None,
@@ -133,8 +135,8 @@ def _drive(
     keys = _check_draws(sampler, x, num_steps, key, noise)
     levels_in_state_type = jnp.asarray(sigmas, x.dtype)
 
-    def in_state_type(x: Batch, sigma: Array) -> Batch:
-        return jax.tree.map(lambda a: a.astype(x.dtype), denoise(x, sigma))
+    def in_state_type(*inputs: Array) -> Batch:
+        return jax.tree.map(lambda a: a.astype(x.dtype), denoise(*inputs))
 
     def body(state: tuple[Batch, Carry], level: tuple) -> tuple[tuple[Batch, Carry], Any]:
         index, sigma, sigma_next, replayed = level

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import sde as sdes
-from jaxdiff.samplers.base import Carry, Level, Sampler
+from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless
 from jaxdiff.sde import SDE
 from jaxdiff.types import Array, Batch, Denoiser, Key, Noise, expand
 
@@ -18,9 +18,12 @@ def per_example(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
     """d / |score|^2, example by example, so that images do not influence each other; d = E|z|^2 numbers an image.
 
     The drawn |z|^2 would go with the noise that it scales, and raise the variance by 2 / d. For images: in a few
-    dimensions a score near 0 makes the step unbounded, take `annealed` there.
+    dimensions a score near 0 makes the step large, take `annealed` there. It is at most 10 prior_std^2, which no exact
+    score reaches: its mean square is at least that of a Gaussian with the variance of x (Cramer and Rao), but an
+    untrained network says 0.
     """
-    return score[0].size / _norms(score) ** 2
+    size = score[0].size
+    return size / jnp.maximum(_norms(score) ** 2, size / (10 * sde.prior_std**2))
 
 
 def batch_mean(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
@@ -41,20 +44,14 @@ def langevin(
     step_size: StepSize = per_example,
     marginals: SDE | None = None,
 ) -> Sampler:
-    """num_steps times x + e score + sqrt(2 e) z at the present level, then `sampler`'s step.
-
-    e = 2 alpha snr^2 step_size, in the SDE's native coordinates.
+    """Corrections at the present level, then `sampler`'s step: `in_turn(correction(sde, ...), sampler)`.
 
     Args:
       sampler: any sampler, usually `predictor(sde, reverse_diffusion)`.
-      sde: in whose coordinates the correction is made.
-      snr: target signal-to-noise ratio, > 0; the paper's is 0.16 for VE and VP on CIFAR-10.
-      num_steps: corrections a level, >= 1.
-      step_size: `per_example` (the default), `batch_mean` (the paper's), or `annealed`.
-      marginals: as for `predictor`.
+      sde, snr, num_steps, step_size, marginals: of the `correction`.
     Returns: a stochastic Sampler with num_steps more evaluations a step.
-    Raises: ValueError when snr is not positive or num_steps below 1.
-    Reference: Song et al. 2021, Algorithms 4 and 5.
+    Raises: ValueError as `correction`.
+    Reference: Song et al. 2021, Algorithms 2 and 3.
     Example:
       >>> from jaxdiff.samplers import euler, sample
       >>> ve = sdes.ve()
@@ -63,17 +60,53 @@ def langevin(
       >>> sample(corrected, lambda x, sigma: x / (1 + sigma**2), x, sdes.grid(ve, 8), key=jax.random.key(1)).shape
       (4, 2)
     """
+    return in_turn(correction(sde, snr, num_steps, step_size, marginals), sampler)
+
+
+def in_turn(stay: Sampler, go: Sampler) -> Sampler:
+    """`stay` at the present level, then `go` to the next one; to `stay` both ends of its step are the present level."""
+
+    def draw(key: Key, x: Batch) -> Noise:
+        key_stay, key_go = jax.random.split(key)
+        return stay.draw(key_stay, x), go.draw(key_go, x)
+
+    def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
+        x, stayed = stay.step(denoise, x, carry[0], level._replace(sigma_next=level.sigma), noise[0])
+        x, gone = go.step(denoise, x, carry[1], level, noise[1])
+        return x, (stayed, gone)
+
+    return Sampler(lambda x: (stay.init(x), go.init(x)), draw, step)
+
+
+def correction(
+    sde: SDE,
+    snr: float = 0.16,
+    num_steps: int = 1,
+    step_size: StepSize = per_example,
+    marginals: SDE | None = None,
+) -> Sampler:
+    """num_steps times x + e score + sqrt(2 e) z, which leave x at its level.
+
+    e = 2 alpha snr^2 step_size, in the SDE's native coordinates.
+
+    Args:
+      sde: in whose coordinates the correction is made.
+      snr: target signal-to-noise ratio, > 0; the paper's is 0.16 for VE and VP on CIFAR-10.
+      num_steps: corrections a level, >= 1.
+      step_size: `per_example` (the default), `batch_mean` (the paper's), or `annealed`.
+      marginals: as for `predictor`.
+    Raises: ValueError when snr is not positive or num_steps below 1.
+    Reference: Song et al. 2021, Algorithms 4 and 5.
+    """
     if not snr > 0:
         raise ValueError(f"snr must be positive, got {snr}")
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
 
     def draw(key: Key, x: Batch) -> Noise:
-        key_correct, key_step = jax.random.split(key)
-        return jax.random.normal(key_correct, (num_steps, *x.shape), x.dtype), sampler.draw(key_step, x)
+        return jax.random.normal(key, (num_steps, *x.shape), x.dtype)
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
-        corrections, inner = noise
         t = sde.time(level.sigma)
         scale = expand(sde.a(t), x)
 
@@ -83,10 +116,10 @@ def langevin(
             return x_t + expand(e, x) * score + expand(jnp.sqrt(2 * e), x) * z, None
 
         # Draws are [B, num_steps, ...]: one example's come first.
-        x_t, _ = jax.lax.scan(correct, scale * x, jnp.moveaxis(corrections, 1, 0))
-        return sampler.step(denoise, x_t / scale, carry, level, inner)
+        x_t, _ = jax.lax.scan(correct, scale * x, jnp.moveaxis(noise, 1, 0))
+        return x_t / scale, carry
 
-    return Sampler(sampler.init, draw, step)
+    return Sampler(memoryless, draw, step)
 
 
 def _norms(a: Batch) -> Array:

@@ -1,18 +1,20 @@
 """Checkpoints by Orbax v1: train state, data iterator and config together, with a checksum of every array.
 
-The only file that imports Orbax. Saving is asynchronous and atomic. Reading changes nothing on the disk, so that a run
-can be read while it trains; what cannot be read back is reported, set aside by the next save, and never deleted.
+The only file that saves and reads by Orbax. Saving is asynchronous and atomic. Reading changes nothing on the disk, so
+that a run can be read while it trains; what cannot be read back is reported, set aside by the next save, never deleted.
 """
 
 import contextlib
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.train import hosts
 from jaxdiff.types import Array, PyTree
 
 try:
@@ -49,8 +51,12 @@ def checksums(tree: PyTree) -> Array:
     def one(leaf: Array) -> Array:
         leaf = leaf.astype(jnp.uint8) if leaf.dtype == bool else leaf
         bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * min(leaf.dtype.itemsize, 4)}"))
-        words = bits.reshape(-1).astype(jnp.uint32)
-        return jnp.sum(words * (2 * jnp.arange(words.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
+        # The place in row-major order, without a reshape, for which cut arrays would be put together.
+        place = jnp.zeros(bits.shape, jnp.uint32)
+        for axis in range(bits.ndim):
+            stride = math.prod(bits.shape[axis + 1 :]) % 2**32
+            place += jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis) * jnp.uint32(stride)
+        return jnp.sum(bits.astype(jnp.uint32) * (2 * place + 1), dtype=jnp.uint32)
 
     return jnp.stack([one(leaf) for leaf in jax.tree.leaves(tree)])
 
@@ -78,6 +84,16 @@ def _reason(error: BaseException) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
+class _FirstOfEvery(NamedTuple):
+    """Orbax's question which checkpoints to keep: the first at or after every multiple of `steps`."""
+
+    steps: int
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        spans = [int(found.step) // self.steps for found in checkpoints]
+        return [span > 0 and span not in spans[:i] for i, span in enumerate(spans)]
+
+
 class Checkpoints:
     """The checkpoints of one run, under `<workdir>/checkpoints/<step>`.
 
@@ -85,23 +101,28 @@ class Checkpoints:
       workdir: folder of the run.
       keep_last: how many of the newest to keep, >= 1.
       report: is told in one line of every checkpoint that cannot be read or written.
+      keep_every: the first checkpoint of every so many steps is kept besides, >= 1; 0 for none.
     """
 
-    def __init__(self, workdir: Path, keep_last: int = 3, report: Callable[[str], None] = print):
-        if keep_last < 1:
-            raise ValueError(f"keep_last must be at least 1, got {keep_last}")
+    def __init__(self, workdir: Path, keep_last: int = 3, report: Callable[[str], None] = print, keep_every: int = 0):
+        for name, value, least in (("keep_last", keep_last, 1), ("keep_every", keep_every, 0)):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         self.directory = Path(workdir).absolute() / "checkpoints"
-        self.keep_last, self.report = keep_last, report
+        self.keep_last, self.keep_every, self.report = keep_last, keep_every, report
         self.damaged: list[int] = []
         self.pending: Any = None
         self.writing = False
         self.checkpointer = self._open()
 
     def _open(self) -> Any:
+        policies = ocp.training.preservation_policies
+        kept: list[Any] = [policies.LatestN(self.keep_last)]
+        kept += [_FirstOfEvery(self.keep_every)] if self.keep_every else []
         return ocp.training.Checkpointer(
             self.directory,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=ocp.training.preservation_policies.LatestN(self.keep_last),
+            preservation_policy=policies.AnyPreservationPolicy(kept),
             cleanup_tmp_directories=self.writing,
         )
 
@@ -164,6 +185,8 @@ class Checkpoints:
         """
         steps = self.steps()
         for step in reversed(steps):
+            state, difference, reason = None, "", ""
+            beside: dict[str, Any] = {}
             try:
                 beside = self.checkpointer.checkpointables_metadata(step).custom_metadata or {}
                 if "checksums" not in beside:
@@ -171,8 +194,10 @@ class Checkpoints:
                 difference = _difference(beside.get("leaves", _leaves(like)), _leaves(like))
                 state = None if difference else self._read(step, like, beside["checksums"])
             except Exception as error:  # a damaged file surfaces as any of many library errors
+                reason = _reason(error)
+            if not hosts.agree(not reason):
                 self.damaged.append(step)
-                self.report(f"checkpoint {step} is damaged ({_reason(error)}); trying the one before")
+                self.report(f"checkpoint {step} is damaged ({reason or 'on another host'}); trying the one before")
                 continue
             if difference:
                 raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {difference}")
@@ -195,15 +220,18 @@ class Checkpoints:
         Only who saves may do so: what looks half-written to a reader is being written by somebody.
         """
         self.checkpointer.close()
-        for step in self.damaged:
+        hosts.in_turn(self._set_aside)
+        self.damaged, self.writing = [], True
+        self.checkpointer = self._open()
+
+    def _set_aside(self) -> None:
+        for step in self.damaged if hosts.first() else []:
             target = self.directory.parent / "damaged" / str(step)
             while target.exists():
                 target = target.with_name(target.name + "_")
             target.parent.mkdir(exist_ok=True)
             shutil.move(self.directory / str(step), target)
             self.report(f"checkpoint {step} was moved to {target}")
-        self.damaged, self.writing = [], True
-        self.checkpointer = self._open()
 
     def close(self) -> None:
         """Finish what is being written and let go; raises OSError when it could not be written."""

@@ -57,3 +57,16 @@ def warmup(learning_rate: float, batch_size: int, rampup: float) -> optax.Schedu
       0.0005000000237487257
     """
     return lambda count: learning_rate * jnp.minimum(count * batch_size / max(rampup, 1e-8), 1.0)
+
+
+def cooldown(rate: optax.Schedule, num_steps: int, share: float) -> optax.Schedule:
+    """`rate` times a factor that falls linearly from 1 to 0 over the last `share` of the steps.
+
+    Raises: ValueError when share is not in (0, 1].
+    Example:
+      >>> [round(float(cooldown(lambda count: 1.0, 100, 0.5)(count)), 2) for count in (0, 50, 75, 100)]
+      [1.0, 1.0, 0.5, 0.0]
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"cooldown must be a share of the steps in (0, 1], got {share}")
+    return lambda count: rate(count) * jnp.clip((num_steps - count) / (share * num_steps), 0.0, 1.0)

@@ -1,9 +1,6 @@
 """The loop around the step: resume, progress, metrics, checkpoints, signals. It changes no number."""
 
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +9,10 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxdiff.train import sharding
+from jaxdiff.train import hosts, sharding
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.train.metrics import MetricsFile
 from jaxdiff.train.state import TrainState
@@ -45,6 +43,7 @@ class Budget:
       steps_per_dispatch: steps in one compiled call; 1 is best on CPUs, see `step.many_steps`.
       log_every, checkpoint_every: in steps; both happen between dispatches.
       keep_last: checkpoints to keep.
+      keep_every: of every so many steps one checkpoint more is kept for good; 0 for none.
     """
 
     num_steps: int
@@ -52,11 +51,13 @@ class Budget:
     log_every: int = 50
     checkpoint_every: int = 500
     keep_last: int = 3
+    keep_every: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            least = 0 if name == "keep_every" else 1
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def fit(
@@ -68,44 +69,50 @@ def fit(
     workdir: Path,
     config: dict[str, Any] | None = None,
     report: Callable[[str], None] = tqdm.write,
+    fsdp: int = 1,
 ) -> TrainState:
     """Train from the newest checkpoint in `workdir` (or from `state`) to `budget.num_steps`.
 
     The calls of the compiled step depend on the step count only, so that a run that was killed and resumed ends
-    bit-identical to an unbroken one. After SIGTERM or SIGINT it saves and returns early: compare `state.step`.
+    bit-identical to an unbroken one. After SIGTERM or SIGINT it saves and returns early: compare `state.step`. All
+    processes of a distributed run call it alike; process 0 alone writes metrics, and all save.
 
     Args:
       step: a pure step, from `step.train_step`.
       state: what to start from; it is donated.
-      batches: of examples {name: [B, ...]}.
+      batches: of examples {name: [B, ...]}, this process's part of each batch.
       key: all randomness is folded from it and the step.
       budget: how long, and how often to log and to save.
       workdir: gets checkpoints/ and metrics.jsonl.
       config: JSON values, saved with every checkpoint.
       report: is told what a person should know, a line at a time.
+      fsdp: devices over which the state is cut, see `sharding`; 1 copies it to all.
     Returns: the last state.
-    Raises: TrainingDiverged when a loss or gradient is not finite, naming the step and the last good checkpoint.
+    Raises: ValueError when fsdp does not fit devices or state; TrainingDiverged when a loss or gradient is not finite,
+      naming the step and the last good checkpoint.
     """
-    mesh = sharding.data_mesh()
-    state = sharding.place(state, sharding.replicated(mesh))
-    key = jax.device_put(key, sharding.replicated(mesh))
-    run = jax.jit(many_steps(step), donate_argnums=0)
-    checkpoints = Checkpoints(workdir, budget.keep_last, report)
+    mesh = sharding.data_mesh(fsdp)
+    whole, cut = sharding.replicated(mesh), sharding.state_sharding(mesh, state)
+    state, key = sharding.spread(state, cut), sharding.spread(key, whole)
+    run = program(step, mesh, cut)
+    report, warn = hosts.reports(report)
+    checkpoints = Checkpoints(workdir, budget.keep_last, warn, budget.keep_every)
     done = 0
     if restored := checkpoints.restore(state):
         state, done = restored.state, restored.step
         batches.set_state(restored.extra["data"])
         report(f"resuming from step {done}")
-    metrics = MetricsFile(workdir / "metrics.jsonl", done)
+    metrics = MetricsFile(workdir / "metrics.jsonl", done, hosts.first())
 
     def save(done: int, state: TrainState) -> None:
         try:
             checkpoints.save(done, state, {"data": batches.get_state(), "config": config or {}})
         except OSError as error:
-            report(f"{error}; training goes on")
+            warn(f"{error}; training goes on")
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
-    with _signals() as stop, _progress(budget.num_steps, done) as bar:
+    index = 0
+    with jax.set_mesh(mesh), hosts.stopping() as stop, _progress(budget.num_steps, done) as bar:
         try:
             while done < budget.num_steps:
                 count = min(budget.steps_per_dispatch - done % budget.steps_per_dispatch, budget.num_steps - done)
@@ -113,13 +120,15 @@ def fit(
                 state, values = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
                 before, done = done, done + count
                 pending.append((before, values))
-                stopping = stop.is_set()  # asked once, so that who stops has saved; a later signal waits for its turn
+                stopping = stop(index)  # asked once, so that who stops has saved; a later signal waits for its turn
+                index += 1
                 ending = stopping or done == budget.num_steps
                 saving = ending or done // budget.checkpoint_every > before // budget.checkpoint_every
                 if saving or done // budget.log_every > before // budget.log_every:
                     line = _fetch(pending, checkpoints)
                     pending = []
-                    line["images_per_second"] = round(metrics.rate(done) * jax.tree.leaves(stacked)[0].shape[1], 1)
+                    examples = jax.tree.leaves(stacked)[0].shape[1] * jax.process_count()
+                    line["images_per_second"] = round(metrics.rate(done) * examples, 1)
                     try:
                         metrics.write(line)
                     except OSError as error:
@@ -137,30 +146,43 @@ def fit(
             try:
                 checkpoints.close()
             except OSError as error:
-                report(str(error))
+                warn(str(error))
     return state
+
+
+def program(step: Step, mesh: Mesh, cut: PyTree) -> Any:
+    """The jitted (state, key, stacked batches) -> (state, metrics) that `fit` calls, the state donated and placed.
+
+    Call it, or lower it, with the mesh set.
+
+    Args:
+      mesh: of `sharding.data_mesh`; cut: of `sharding.state_sharding`.
+    """
+    return jax.jit(many_steps(step), donate_argnums=0, out_shardings=(cut, sharding.replicated(mesh)))
 
 
 def _show(bar: tqdm, line: dict[str, Any], budget: Budget, report: Callable[[str], None]) -> None:
     """The bar on a terminal; elsewhere about ten lines in all."""
     before, done = bar.n, line["step"]
     bar.n = done
-    bar.set_postfix(loss=f"{line['loss']:.4f}", images_per_s=line["images_per_second"])
+    losses = {name: f"{value:.4f}" for name, value in line.items() if name.endswith("loss")}
+    bar.set_postfix(losses, images_per_s=line["images_per_second"])
     tenth = max(budget.num_steps // 10, 1)
     if bar.disable and done // tenth > before // tenth:
-        report(f"step {done}/{budget.num_steps}: loss {line['loss']:.4f}, {line['images_per_second']} images/s")
+        shown = ", ".join(f"{name} {value}" for name, value in losses.items())
+        report(f"step {done}/{budget.num_steps}: {shown}, {line['images_per_second']} images/s")
 
 
 def _fetch(pending: list[tuple[int, dict[str, jax.Array]]], checkpoints: Checkpoints) -> dict[str, Any]:
     """Mean metrics since the last line: the only place where the host waits for the devices."""
     values = jax.device_get([values for _, values in pending])
     joined = {name: np.concatenate([v[name] for v in values]) for name in values[0]}
-    first, steps = pending[0][0], len(joined["loss"])
+    first, steps = pending[0][0], len(next(iter(joined.values())))
     for offset in range(steps):
-        if not all(np.isfinite(value[offset]) for value in joined.values()):
+        if broken := [f"{name}={v[offset]}" for name, v in joined.items() if not np.isfinite(v[offset])]:
             saved = checkpoints.steps()
             raise TrainingDiverged(
-                f"{', '.join(f'{name}={value[offset]}' for name, value in joined.items())} at step {first + offset}; "
+                f"{', '.join(broken)} at step {first + offset}; "
                 f"the last good checkpoint is {f'step {saved[-1]}' if saved else 'none yet'}. "
                 "Try a lower learning rate, gradient clipping, or look for bad values in the data"
             )
@@ -169,27 +191,7 @@ def _fetch(pending: list[tuple[int, dict[str, jax.Array]]], checkpoints: Checkpo
 
 @contextmanager
 def _progress(total: int, done: int) -> Iterator[tqdm]:
-    with tqdm(total=total, initial=done, desc="training", unit="step", disable=None, file=sys.stderr) as bar:
+    disable = None if hosts.first() else True
+    with tqdm(total=total, initial=done, desc="training", unit="step", disable=disable, file=sys.stderr) as bar:
         bar.n = done
         yield bar
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM or the first SIGINT sets; a second SIGINT interrupts as usual."""
-    stop, started = threading.Event(), time.monotonic()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if number == signal.SIGINT and stop.is_set():
-            raise KeyboardInterrupt(f"after {time.monotonic() - started:.0f} s")
-        stop.set()
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -13,10 +13,13 @@ class MetricsFile:
     Args:
       path: the file; lines after `done` and a half-written last line are dropped from it first.
       done: step at which this process starts.
+      writes: False for a process that leaves the file to another.
     """
 
-    def __init__(self, path: Path, done: int):
-        self.path, self.done, self.since = path, done, time.monotonic()
+    def __init__(self, path: Path, done: int, writes: bool = True):
+        self.path, self.done, self.since, self.writes = path, done, time.monotonic(), writes
+        if not writes:
+            return
         kept = [line for line in path.read_text().splitlines() if _step(line) <= done] if path.exists() else []
         beside = path.with_name(f".{path.name}")
         beside.write_text("".join(line + "\n" for line in kept))
@@ -31,6 +34,8 @@ class MetricsFile:
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line."""
+        if not self.writes:
+            return
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 

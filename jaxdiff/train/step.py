@@ -1,18 +1,20 @@
 """One pure training step, and several of them in one dispatch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdiff.train import ema
+from jaxdiff.train import ema, sharding
 from jaxdiff.train.state import TrainState
 from jaxdiff.types import Array, Key, Params, PyTree
 
 LossFn = Callable[[Params, Key, PyTree], Array]
 """loss(params, key, batch) -> one number per example, [B]."""
-Step = Callable[[TrainState, Key, PyTree], tuple[TrainState, dict[str, Array]]]
+Step = Callable[[Any, Key, PyTree], tuple[Any, dict[str, Array]]]
+"""step(state, key, batch) -> (state, metrics) of a `TrainState`, or of another state that has its step and ema."""
 
 
 def train_step(
@@ -27,7 +29,8 @@ def train_step(
       loss_fn: per-example losses.
       optimizer: of optax.
       beta: decay of the average as a function of the step, from `ema.decay`.
-      rounds: gradient accumulation: consecutive parts of the batch, each with its own key, one after another.
+      rounds: gradient accumulation, as by `in_rounds`; each part has a key of its own, since losses draw for the
+        examples that they are given: another number of rounds draws other noise.
     Returns: step(state, key, batch) -> (state, {"loss": [], "grad_norm": [], "update_norm": []}), pure.
     Example:
       >>> from jaxdiff.train.state import create
@@ -39,34 +42,51 @@ def train_step(
     """
 
     def mean_loss(params: Params, key: Key, batch: PyTree) -> Array:
-        return jnp.mean(loss_fn(params, key, batch))
+        return jnp.mean(loss_fn(sharding.gathered(params), key, batch))
 
     def gradient(params: Params, key: Key, batch: PyTree) -> tuple[Array, Params]:
-        if rounds == 1:
-            return jax.value_and_grad(mean_loss)(params, key, batch)
-        parts = jax.tree.map(lambda a: a.reshape(rounds, -1, *a.shape[1:]), batch)
-        keys = jax.random.split(key, rounds)
-
-        def add(total: PyTree, part: tuple[Key, PyTree]) -> tuple[PyTree, None]:
-            value = jax.value_and_grad(mean_loss)(params, *part)
-            return jax.tree.map(jnp.add, total, value), None
-
-        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-        total, _ = jax.lax.scan(add, zero, (keys, parts))
-        return jax.tree.map(lambda a: a / rounds, total)
+        keys = key[None] if rounds == 1 else jax.random.split(key, rounds)
+        of_part = lambda part: jax.value_and_grad(mean_loss)(params, part[0][0], part[1])  # noqa: E731
+        return in_rounds(of_part, (keys, batch), rounds)
 
     def step(state: TrainState, key: Key, batch: PyTree) -> tuple[TrainState, dict[str, Array]]:
         loss, grads = gradient(state.params, jax.random.fold_in(key, state.step), batch)
-        grad_norm = optax.global_norm(grads)
+        grad_norm = sharding.global_norm(grads)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         moved = (params, opt_state, ema.update(state.ema, params, beta(state.step)))
-        update_norm = optax.global_norm(updates)  # a learning rate that is NaN shows here only
+        update_norm = sharding.global_norm(updates)  # a learning rate that is NaN shows here only
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & jnp.isfinite(update_norm)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, tuple(state[1:]))
         return TrainState(state.step + 1, *kept), {"loss": loss, "grad_norm": grad_norm, "update_norm": update_norm}
 
     return step
+
+
+def in_rounds(of: Callable[[PyTree], PyTree], batch: PyTree, rounds: int) -> PyTree:
+    """Mean of of(part) over `rounds` parts of a batch, one after another: the memory of a part for the sum of all.
+
+    Part i is every rounds-th example from the i-th on, so that each device takes it from its own examples.
+
+    Args:
+      of: part -> a pytree of means over the part.
+      batch: pytree of [B, ...]; of a leaf [rounds], such as keys, each part has one.
+      rounds: >= 1.
+    Raises: ValueError when it does not divide B.
+    Example:
+      >>> in_rounds(jnp.mean, jnp.arange(6.0), 3).item()
+      2.5
+    """
+    if rounds == 1:
+        return of(batch)
+    for leaf in jax.tree.leaves(batch):
+        if rounds < 1 or leaf.shape[0] % rounds:
+            raise ValueError(f"{rounds} rounds of accumulation must divide the batch, got {leaf.shape[0]} examples")
+    parts = jax.tree.map(lambda a: a.reshape(-1, rounds, *a.shape[1:]).swapaxes(0, 1), batch)
+    shapes = jax.eval_shape(of, jax.tree.map(lambda a: a[0], parts))
+    zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+    total, _ = jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, of(part)), None), zero, parts)
+    return jax.tree.map(lambda a: a / rounds, total)
 
 
 def many_steps(step: Step) -> Step:

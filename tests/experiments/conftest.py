@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+RUN_FILES = {"config.json", "metrics.jsonl", "checkpoints", "samples.png", "samples.npz", "report.json"}
+"""What every experiment leaves in its workdir."""
 
 
 def command(module, *flags):

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import bound, ddpm, ddpm_cifar, ddpm_digits, draw, evaluate, sample
 from jaxdiff.data import digits
-from tests.experiments.conftest import command
+from tests.experiments.conftest import RUN_FILES, command
 from tests.experiments.test_bad_input import refused
 
 
@@ -24,15 +24,14 @@ def run(tmp_path_factory):
 
 
 def test_smoke_writes_every_file(run):
-    names = {"config.json", "metrics.jsonl", "checkpoints", "samples.png", "samples.npz", "report.json"}
-    assert names <= {path.name for path in run.iterdir()}
+    assert {path.name for path in run.iterdir()} >= RUN_FILES
     report = json.loads((run / "report.json").read_text())
     assert (report["sampler"], report["nfe"]) == ("ddim", 4)
 
 
 def test_the_bound_of_a_run(run):
     """The parts add up, the report keeps its metrics, and the picture is there."""
-    evaluate.main(evaluate.Config(workdir=run, elbo=True, elbo_images=8))
+    evaluate.main(evaluate.Config(workdir=run, elbo=True, heldout_images=8))
     report = json.loads((run / "report.json").read_text())
     assert "metrics" in report
     found = report["elbo"]
@@ -122,8 +121,8 @@ def test_training_refuses(flags, says, tmp_path, monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("module", "flags", "says"),
     [
-        ("evaluate", ["--elbo", "--elbo-images", "900"], "elbo_images must be 1 to 899, got 900"),
-        ("evaluate", ["--elbo", "--elbo-images", "0"], "elbo_images must be 1 to 899, got 0"),
+        ("evaluate", ["--elbo", "--heldout-images", "900"], "heldout_images must be 1 to 899, got 900"),
+        ("evaluate", ["--elbo", "--heldout-images", "0"], "heldout_images must be 1 to 899, got 0"),
         ("sample", ["--num-steps", "51"], "cannot keep 51 of the 50 steps"),
         ("sample", ["--sampler", "ddim", "--eta", "-1"], "eta must be in"),
     ],
@@ -149,4 +148,4 @@ def test_cifar_smoke_on_digits(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["nfe"] == 4
-    evaluate.main(evaluate.Config(workdir=tmp_path / "run", elbo=True, elbo_images=2))
+    evaluate.main(evaluate.Config(workdir=tmp_path / "run", elbo=True, heldout_images=2))

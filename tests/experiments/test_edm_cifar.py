@@ -8,16 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import checksums, downloader
 
 from experiments import cli, edm_cifar, edm_recipes
-from tests.experiments.conftest import command
+from tests.experiments.conftest import RUN_FILES, command
 
 
 def test_smoke_writes_every_file(tmp_path):
     done = command("edm_cifar", "--smoke", "--recipe", "uncond_ve", "--workdir", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    names = {"config.json", "metrics.jsonl", "checkpoints", "samples.png", "samples.npz", "report.json"}
-    assert names <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= RUN_FILES
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert "svm_accuracy" not in report["metrics"], "there are no classes to be accurate about"
     with np.load(tmp_path / "run" / "samples.npz") as file:
@@ -59,14 +60,17 @@ def test_loss_of_a_row_is_finite(recipe, row):
 
 
 def test_absent_data_set_is_one_line(tmp_path, monkeypatch, capfd):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path / "tfds"))
+    info = checksums.UrlInfo(size=1, checksum="0" * 64, filename="cifar-10-binary.tar.gz")
+    monkeypatch.setattr(tfds.builder_cls("cifar10"), "url_infos", {"http://127.0.0.1:1/a.tar.gz": info})
+    monkeypatch.setattr(downloader, "MAX_RETRIES", 0)
     flags = ["--data", "cifar10", "--workdir", str(tmp_path / "run"), "--batch-size", "8"]
     monkeypatch.setattr(sys, "argv", ["prog", *flags])
     with pytest.raises(SystemExit) as stop:
         cli.run(edm_cifar.main, edm_cifar.Config, prog="prog")
     error = capfd.readouterr().err.strip().splitlines()[-1]
     assert stop.value.code == 2
-    assert "CIFAR-10 is not prepared" in error
+    assert f"put that file at {tmp_path}/tfds/downloads/manual/cifar-10-binary.tar.gz" in error
     assert "tensorflow" not in sys.modules
     assert not (tmp_path / "run").exists()
 

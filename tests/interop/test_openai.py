@@ -7,6 +7,7 @@ import pytest
 
 from jaxdiff.interop import openai
 from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.state_dict import abstract_params
 from tests.interop import forge
 
 FLAGS = openai.Flags(image_size=32, num_channels=32, num_res_blocks=1, num_heads=2, learn_sigma=True, class_cond=True)
@@ -26,7 +27,7 @@ def published_shape(path, leaf):
 
 def state_dict_of(flags):
     """Random arrays under the published names and shapes."""
-    like = openai.abstract_params(openai.network(flags))
+    like = abstract_params(openai.network(flags))
     random = np.random.default_rng(0)
     return {
         openai.openai_name(path): random.normal(size=published_shape(path, leaf)).astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn
 
-from jaxdiff.metrics.prdc import PRDC, prdc
+from jaxdiff.metrics.prdc import PRDC, neighbourhoods, prdc
 
 
 def draws(seed, *shape):
@@ -93,3 +93,11 @@ def test_bad_features():
         prdc(draws(0, 9, 2), draws(1, 9, 3))
     with pytest.raises(ValueError, match="fake must be finite"):
         prdc(draws(0, 9, 2), np.full((9, 2), np.nan))
+
+
+def test_the_four_numbers_are_means_over_images():
+    real, fake = draws(9, 30, 2), draws(10, 20, 2) + 1
+    found, four = neighbourhoods(real, fake, k=2), prdc(real, fake, k=2)
+    assert [len(part) for part in found] == [20, 30, 30]
+    means = (found.balls > 0).mean(), found.recalled.mean(), found.balls.mean() / 2, found.covered.mean()
+    np.testing.assert_allclose(four, means, rtol=1e-15)

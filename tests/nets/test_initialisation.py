@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.nets.refinenet import NCSNv2
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
 
@@ -16,6 +17,7 @@ NETS = {
     "adm": DhariwalUNet(
         8, 3, 3, label_dim=10, augment_dim=9, model_channels=64, channel_mult=(1, 2), num_blocks=1,
     ),
+    "ncsnv2": NCSNv2(8, 3, model_channels=32, channel_mult=(1, 2), dilations=(1, 2)),
 }  # fmt: skip
 
 
@@ -63,6 +65,19 @@ def test_adm_is_uniform_by_fan_in_with_zero_outputs():
         elif path[-1] == "kernel":
             uniform(value, fans(value)[0] ** -0.5, path)
         elif path[-1] == "bias" and (*path[:-1], "kernel") in values:
+            uniform(value, fans(values[*path[:-1], "kernel"])[0] ** -0.5, path)
+
+
+def test_ncsnv2_is_uniform_by_fan_in_with_norms_around_one():
+    """PyTorch's default for convolutions and their biases; Song & Ermon's N(1, 0.02^2) for scales of norms."""
+    values = dict(named(NETS["ncsnv2"]))
+    scales = [value for path, value in values.items() if path[-1] in ("alpha", "gamma")]
+    assert abs(np.concatenate(scales).mean() - 1) <= 5 * 0.02 / np.sqrt(np.concatenate(scales).size)
+    assert abs(np.concatenate(scales).std() / 0.02 - 1) <= 5 / np.sqrt(2 * np.concatenate(scales).size)
+    for path, value in values.items():
+        if path[-1] == "beta":
+            np.testing.assert_array_equal(value, 0)
+        elif path[-1] in ("kernel", "bias"):
             uniform(value, fans(values[*path[:-1], "kernel"])[0] ** -0.5, path)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from jaxdiff import respacing
 from jaxdiff.interop import openai
+from jaxdiff.interop.state_dict import abstract_params
 from tests.parity import reference
 
 READS = ("ddpm/factory.npz",)
@@ -45,8 +46,7 @@ def test_released_networks(arrays, case):
     flags = flags_of(config)
     net = openai.network(flags)
     shapes = {
-        openai.openai_name(path): leaf.shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(openai.abstract_params(net))
+        openai.openai_name(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(abstract_params(net))
     }
     recorded = reference.subset(arrays, f"{case}/out")
     expected = {

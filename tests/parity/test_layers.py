@@ -14,6 +14,7 @@ from tests.parity import reference
 from tests.parity.edm_networks import close, nchw, nhwc
 
 READS = ("edm/layers.npz",)
+SHARED = ("dropout", "skip_scale", "eps", "adaptive_scale", "resample_proj")
 CASES = [(path, case) for path in reference.files(*READS) for case in reference.cases(reference.load(path))]
 
 
@@ -55,13 +56,9 @@ def block(arrays, kwargs):
     net = UNetBlock(
         features,
         direction(kwargs),
-        kwargs.get("resample_filter", [1, 1]),
-        heads if kwargs.get("attention") else 0,
-        kwargs.get("dropout", 0.0),
-        kwargs.get("skip_scale", 1.0),
-        kwargs.get("eps", 1e-5),
-        kwargs.get("adaptive_scale", True),
-        kwargs.get("resample_proj", False),
+        num_heads=heads if kwargs.get("attention") else 0,
+        taps=kwargs.get("resample_filter", [1, 1]),
+        **{name: kwargs[name] for name in SHARED if name in kwargs},
     )
     emb = jnp.asarray(arrays["in/emb"].astype(np.float64))
     return nchw(net.apply(block_params(arrays), nhwc(arrays["in/x"]), emb, train="in/keep_mask" in arrays))

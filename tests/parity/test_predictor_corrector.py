@@ -7,8 +7,8 @@ import pytest
 from jaxdiff import sde as sdes
 from jaxdiff.samplers import langevin, trajectory
 from jaxdiff.samplers import predictors as p
-from jaxdiff.samplers.base import Level, Sampler, memoryless, noiseless
-from jaxdiff.samplers.langevin import annealed, batch_mean
+from jaxdiff.samplers.base import Level
+from jaxdiff.samplers.langevin import annealed, batch_mean, correction
 from jaxdiff.types import expand
 from tests.parity import reference
 from tests.parity.edm_networks import close
@@ -31,7 +31,6 @@ UPDATES = {
     ("ancestral_sampling", False): p.ancestral_update,
 }
 STEP_SIZES = {"langevin": batch_mean, "ald": annealed}
-REST = Sampler(memoryless, noiseless, lambda denoise, x, carry, level, noise: (x, carry))
 
 
 def cases(pattern, kind):
@@ -61,9 +60,9 @@ def test_corrector(arrays, case, x64):
     scale = expand(sde.a(t), x)
     level = Level(jnp.array(0), sde.std(t) / sde.a(t), sde.std(t), config["N"])
     step_size, marginals = STEP_SIZES[config["corrector"]], marginals_of(config, sde)
-    sampler = langevin(REST, sde, config["snr"], config["n_steps"], step_size, marginals)
+    sampler = correction(sde, config["snr"], config["n_steps"], step_size, marginals)
     draws = jnp.moveaxis(noise[: config["n_steps"]], 0, 1)
-    corrected, _ = sampler.step(denoiser_of(inputs), x / scale, (), level, (draws, ()))
+    corrected, _ = sampler.step(denoiser_of(inputs), x / scale, (), level, draws)
     close(scale * corrected, recorded["x"], 1e-8)
 
 
@@ -86,7 +85,7 @@ def test_whole_run(arrays, case, x64):
     if correct:
         corrections = jnp.moveaxis(used[:, :n_steps], 1, 2)
         step_size = STEP_SIZES[config["corrector"]]
-        correction = langevin(REST, sde, config["snr"], n_steps, step_size, marginals)
+        corrector = correction(sde, config["snr"], n_steps, step_size, marginals)
         sampler = langevin(sampler, sde, config["snr"], n_steps, step_size, marginals)
         noise = (corrections, predicting)
 
@@ -102,6 +101,6 @@ def test_whole_run(arrays, case, x64):
     if correct:
         for index, sigma in enumerate(grid[:-1]):
             level = Level(jnp.array(index), jnp.asarray(sigma), jnp.asarray(grid[index + 1]), num_steps)
-            corrected, _ = correction.step(denoise, states[index], (), level, (corrections[index], ()))
+            corrected, _ = corrector.step(denoise, states[index], (), level, corrections[index])
             close(a[index] * corrected, recorded["x_after_corrector"][index], 1e-8)
     assert int(recorded["nfe"]) == num_steps * (config["n_steps"] + 1)

@@ -147,7 +147,7 @@ def test_order_of_convergence(row, x64):
 def test_moments_of_a_gaussian(row):
     """From N(m, v) a sampler returns N(m, v): mean and variance within 4 standard errors, with steps to spare."""
     mean, variance, num = 0.4, 0.3, 4_000
-    denoise = partial(toy.denoiser, toy.mixture([[mean]], variances=variance))
+    denoise = row.model(mean, variance)
     sigmas = row.grid(1_000)
     x = mean + np.sqrt(variance + sigmas[0] ** 2) * jax.random.normal(jax.random.key(5), (num, 1))
     out = np.asarray(sample(row.make(), denoise, x, sigmas, key=KEY))

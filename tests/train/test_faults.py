@@ -117,3 +117,16 @@ def test_eight_devices_give_the_losses_of_one(tmp_path, unbroken, moment):
     assert done.returncode == 0, done.stderr
     ours, theirs = ([line["loss"] for line in lines(folder)] for folder in (tmp_path, unbroken))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_seeded_faults_of_a_digits_run_are_survived(tmp_path):
+    """A kill of each kind, a damage of each kind, a full disk; `python -m benchmarks.faults` has twenty of each."""
+    out = tmp_path / "faults.json"
+    command = [sys.executable, "-m", "benchmarks.faults", "--kills", "3", "--damages", "3", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(out.read_text())
+    assert len(found["faults"]) == 7
+    assert all(one["survived"] == one["of"] > 0 for one in found["faults"].values())
+    assert "could not be written" in found["full_disk_says"]

@@ -1,0 +1,58 @@
+"""From a photograph to a small picture: what is cut off, and how it is made smaller."""
+
+from PIL import Image
+
+LANCZOS, BOX, BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BICUBIC
+
+
+def resize(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The whole image at another size, by Lanczos' filter; its proportions are not kept.
+
+    Example:
+      >>> resize(Image.new("L", (6, 4)), 3, 3).size
+      (3, 3)
+    """
+    _check(width, height)
+    return image.resize((width, height), LANCZOS)
+
+
+def center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
+    """The largest part around the centre that has the proportions wanted, at the size wanted, by Lanczos' filter.
+
+    Reference: Karras et al. 2022's dataset_tool.py, `center-crop`, which takes squares.
+    Example:
+      >>> center_crop(Image.new("L", (6, 4)), 2, 2).size
+      (2, 2)
+    """
+    _check(width, height)
+    scale = min(image.width / width, image.height / height)
+    cut = max(round(width * scale), 1), max(round(height * scale), 1)
+    return image.crop(_centred(image, *cut)).resize((width, height), LANCZOS)
+
+
+def dhariwal_crop(image: Image.Image, size: int) -> Image.Image:
+    """A square around the centre as ADM cuts ImageNet: halved by means of 2x2 pixels, then bicubic, then cut.
+
+    Args:
+      size: of the square, in pixels.
+    Reference: Dhariwal & Nichol 2021; EDM's `center-crop-dhariwal`.
+    Example:
+      >>> dhariwal_crop(Image.new("L", (600, 400)), 64).size
+      (64, 64)
+    """
+    _check(size, size)
+    while min(image.size) >= 2 * size:
+        image = image.resize((image.width // 2, image.height // 2), BOX)
+    scale = size / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), BICUBIC)
+    return image.crop(_centred(image, size, size))
+
+
+def _centred(image: Image.Image, width: int, height: int) -> tuple[int, int, int, int]:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return left, top, left + width, top + height
+
+
+def _check(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise ValueError(f"width and height must be at least 1, got {width}, {height}")

@@ -1,0 +1,83 @@
+"""Writing what `folder` reads: PNG files and dataset.json, named as EDM's tools do, in a folder or a zip file."""
+
+import contextlib
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from jaxdiff.data import labels as label_file
+from jaxdiff.data.beside import beside
+
+
+def name_of(index: int) -> str:
+    """Of image number `index`.
+
+    Example:
+      >>> name_of(12345)
+      '00012/img00012345.png'
+    """
+    return f"{index // 1000:05d}/img{index:08d}.png"
+
+
+def png(image: Image.Image) -> bytes:
+    """The file of an image; little compressed, since reading it fast matters more.
+
+    Example:
+      >>> png(Image.new("L", (2, 2)))[1:4]
+      b'PNG'
+    """
+    stream = io.BytesIO()
+    image.save(stream, format="png", compress_level=1)
+    return stream.getvalue()
+
+
+def write(dest: str | Path, images: Iterable[tuple[bytes, int | None]]) -> int:
+    """Write a set, whole or not at all.
+
+    Args:
+      dest: a zip file where it ends in .zip, a folder elsewhere; an empty folder may be there.
+      images: PNG files and their classes; all have one, or none.
+    Returns: how many there were.
+    Raises: FileExistsError when something is there already; ValueError when there was no image, or only some had a
+      class. Nothing is left then, nor after an error of `images`.
+    """
+    dest, num = Path(dest), 0
+    classes: dict[str, int] = {}
+    with beside(dest) as part, _writer(part, dest.suffix.lower() == ".zip") as add:
+        for content, label in images:
+            if num and (label is None) == bool(classes):
+                raise ValueError(f"image {num} and those before it must all have a class, or none of them")
+            add(name_of(num), content)
+            if label is not None:
+                classes[name_of(num)] = label
+            num += 1
+        if not num:
+            raise ValueError(f"there are no images to write to {dest}")
+        add(label_file.FILE, label_file.dump(classes or None))
+    return num
+
+
+@contextlib.contextmanager
+def _writer(path: Path, zipped: bool) -> Iterator[Callable[[str, bytes], None]]:
+    """add(name, content) of a new zip file or folder."""
+    if zipped:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            yield partial(_add_to_zip, archive)
+        return
+
+    def add(name: str, content: bytes) -> None:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+
+    path.mkdir()
+    yield add
+
+
+def _add_to_zip(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name)  # without the time, so that the same images make the same file
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, content)

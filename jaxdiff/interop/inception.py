@@ -1,0 +1,83 @@
+"""The weights of the FID literature's InceptionV3: the published file, by path or from its published place."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.interop.fetch import Published, fetch, verify
+from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.state_dict import finite_params, read
+from jaxdiff.nets.inception import InceptionV3
+from jaxdiff.types import Params
+
+WEIGHTS = Published(
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+)
+"""TensorFlow's graph "inception-2015-12-05" as a PyTorch state dict, 91 MiB; its name carries the first digits of the
+digest. torch-fidelity publishes the same bytes as weights-inception-2015-12-05-6726825d.pth."""
+
+
+def load_inception(path: str | Path | None, sha256: str = WEIGHTS.sha256, net: InceptionV3 = InceptionV3()) -> Params:
+    """Params of `nets.inception.InceptionV3` from a file; nothing in it is executed.
+
+    Args:
+      path: the published state dict, "Conv2d_1a_3x3.conv.weight" [32, 3, 3, 3] to "fc.bias" [1008].
+      sha256: of the file. Another than the published one must be given here: features of other weights, such as
+        torchvision's own, are not those that FIDs in papers are made of.
+      net: the network that they fill.
+    Returns: params, float32.
+    Raises: ValueError when path is None, there is no file, or it has another digest; CheckpointFormatError (a
+      ValueError) naming what is missing, unknown, of another shape, not finite or a negative variance; OSError.
+    Reference: Szegedy et al. 2016; Heusel et al. 2017; ported by the authors of pytorch-fid.
+    """
+    if path is None or not Path(path).is_file():
+        raise ValueError(
+            f"FID's InceptionV3 needs its weights, {Path(WEIGHTS.url).name}, got {path}, which is no file: download "
+            f"{WEIGHTS.url} there, or let fetch_inception(path) do it. No other network takes its place"
+        )
+    return inception_params(read(verify(path, sha256)), net)
+
+
+def fetch_inception(path: str | Path, weights: Published = WEIGHTS, net: InceptionV3 = InceptionV3()) -> Params:
+    """`load_inception` of a file that is downloaded once; its SHA-256 is checked at every call.
+
+    Args:
+      path: where the file lies or shall lie; its folder is made.
+      weights: where it is published; a mirror has the same digest.
+      net: as `load_inception`.
+    Returns, Raises: as `load_inception` and `fetch.fetch`.
+    """
+    return load_inception(fetch(*weights, path), weights.sha256, net)
+
+
+def inception_params(state_dict: Mapping[str, np.ndarray], net: InceptionV3 = InceptionV3()) -> Params:
+    """Parameters of `InceptionV3` from a published state dict; PyTorch's counters of batches are dropped.
+
+    Raises: CheckpointFormatError as `load_inception`.
+    """
+    arrays = {name: a for name, a in state_dict.items() if name.split(".")[-1] != "num_batches_tracked"}
+    image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.uint8)
+    like = jax.eval_shape(net.init, jax.random.key(0), image)
+    params = finite_params("InceptionV3", arrays, like, inception_name)
+    for name, value in arrays.items():
+        if name.endswith("running_var") and value.min() < 0:
+            raise CheckpointFormatError(f"{name} has the negative variance {value.min()}")
+    return params
+
+
+def inception_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
+    """The state dict's name of a parameter.
+
+    Example:
+      >>> tree = {"params": {"Mixed_5b": {"branch1x1": {"bn": {"var": 1}}}}}
+      >>> [(path, _)] = jax.tree_util.tree_leaves_with_path(tree)
+      >>> inception_name(path)
+      'Mixed_5b.branch1x1.bn.running_var'
+    """
+    *modules, leaf = (str(entry.key) for entry in path[1:])
+    published = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+    return ".".join([*modules, published.get(leaf, leaf)])

@@ -1,0 +1,148 @@
+"""Params of a `SongUNet` from score SDE's published weights, which are named by the order in which parts are made.
+
+The PyTorch port has one count, "all_modules.7.Conv_0.weight"; the original, in Flax, a count for each kind of module,
+params["ResnetBlockBigGANpp_3"]["Conv_0"]["kernel"].
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.state_dict import abstract_params, to_params
+from jaxdiff.nets.unet_frame import UNetFrame
+from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.types import Params
+
+RESIDUAL = {
+    "GroupNorm_0": "norm0", "Conv_0": "conv0", "Dense_0": "affine", "GroupNorm_1": "norm1", "Conv_1": "conv1",
+    "Conv_2": "skip", "NIN_0": "skip",
+}  # fmt: skip
+ATTENTION = {"GroupNorm_0": "norm2", "NIN_0": "qkv.0", "NIN_1": "qkv.1", "NIN_2": "qkv.2", "NIN_3": "proj"}
+SINGLE = {"Conv_0": "", "Conv2d_0": ""}
+
+
+class Part(NamedTuple):
+    """A module of the original by its kind, our name of it, and our names of what it holds."""
+
+    kind: str
+    ours: str
+    inner: Mapping[str, str] = SINGLE
+
+
+def params_of_torch(net: SongUNet, state_dict: Mapping[str, np.ndarray]) -> Params:
+    """Parameters from the port's state dict.
+
+    Raises: CheckpointFormatError naming what is missing, unknown, or of another shape.
+    """
+    named = {f"all_modules.{index}": part for index, part in enumerate(parts(net))}
+    arrays = {name.removeprefix("module."): value for name, value in state_dict.items() if not name.endswith("sigmas")}
+    return _to_params(net, rename(arrays, named))
+
+
+def params_of_flax(net: SongUNet, params: Mapping[str, Any]) -> Params:
+    """Parameters from the original's nested params, such as `params_ema` of its checkpoints.
+
+    Raises: CheckpointFormatError as `params_of_torch`.
+    """
+    count: Counter[str] = Counter()
+    named = {}
+    for part in parts(net):
+        named[f"{part.kind}_{count[part.kind]}"] = part
+        count[part.kind] += 1
+    arrays = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        *modules, name = (str(entry.key) for entry in path)
+        value = np.asarray(leaf)
+        if name in ("kernel", "w"):
+            value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+        arrays[".".join([*modules, {"kernel": "weight", "w": "weight", "scale": "weight"}.get(name, name)])] = value
+    return _to_params(net, rename(arrays, named))
+
+
+def parts(net: UNetFrame, conditional: bool = True) -> Iterator[Part]:
+    """All modules with parameters, in the order in which the original makes them; `conditional` on the noise label."""
+    suffix = "" if net.group_channels == 1 else "pp"  # DDPM's own network has its own classes
+    residual = f"ResnetBlock{'BigGAN' if net.resblock_updown else 'DDPM'}{suffix}"
+
+    def block(name: str, attend: bool = False) -> Iterator[Part]:
+        yield Part(residual, name, RESIDUAL)
+        if attend:
+            yield Part(f"AttnBlock{suffix}", name, ATTENTION)
+
+    def resampling(name: str, kind: str) -> Iterator[Part]:
+        yield Part(residual, name, RESIDUAL) if net.resblock_updown else Part(kind, name)
+
+    if conditional and net.embedding_type == "fourier":
+        yield Part("GaussianFourierProjection", "map_noise")
+    if conditional:
+        yield from [Part("Dense", "map_layer0"), Part("Dense", "map_layer1")]
+    last = len(net.channel_mult) - 1
+    for level in range(last + 1):
+        res = net.img_resolution >> level
+        prefix = f"enc.{res}x{res}"
+        if level == 0:
+            yield Part("Conv", f"{prefix}_conv")
+        else:
+            yield from resampling(f"{prefix}_down", "Downsample")
+        if level and net.encoder_type == "skip":
+            yield Part("Combine", f"{prefix}_aux_skip")
+        if level and net.encoder_type == "residual":
+            yield Part("Downsample", f"{prefix}_aux_residual")
+        for index in range(net.num_blocks):
+            yield from block(f"{prefix}_block{index}", res in net.attn_resolutions)
+    for level in range(last, -1, -1):
+        res = net.img_resolution >> level
+        prefix = f"dec.{res}x{res}"
+        if level == last:
+            yield from [*block(f"{prefix}_in0", True), *block(f"{prefix}_in1")]
+        else:
+            yield from resampling(f"{prefix}_up", "Upsample")
+        for index in range(net.num_blocks + 1):
+            yield from block(f"{prefix}_block{index}", index == net.num_blocks and res in net.attn_resolutions)
+        if level != last and net.decoder_type == "residual":
+            yield Part("Upsample", f"{prefix}_aux_residual")
+        if level == 0 or net.decoder_type == "skip" or (level == last and net.decoder_type == "residual"):
+            yield from [Part("GroupNorm", f"{prefix}_aux_norm"), Part("Conv", f"{prefix}_aux_conv")]
+
+
+def rename(arrays: Mapping[str, np.ndarray], named: Mapping[str, Part]) -> dict[str, np.ndarray]:
+    """Arrays in the port's layout under the names that `published_name` gives our params; `named` tells the modules.
+
+    Raises: CheckpointFormatError naming what belongs to no part.
+    """
+    renamed, queries = {}, set()
+    for name, value in arrays.items():
+        outer = match.group() if (match := re.match(r"(all_modules\.)?\w+", name)) else ""
+        part, (*inner, leaf) = named.get(outer), name[len(outer) + 1 :].split(".")
+        if part is None or (inner and inner[0] not in part.inner):
+            raise CheckpointFormatError(f"the network has no {name}")
+        if inner and leaf == "W" and value.ndim != 2:
+            raise CheckpointFormatError(f"{name} has shape {list(value.shape)} in the checkpoint, not [in, out]")
+        if leaf == "W":  # of a 1x1 convolution, [in, out], or of the Fourier features
+            value, leaf = (value.T[:, :, None, None], "weight") if inner else (value, "freqs")
+        middle = ".".join(word for word in (part.inner[inner[0]], *inner[1:]) if word) if inner else ""
+        ours = ".".join(word for word in (part.ours, middle, {"b": "bias"}.get(leaf, leaf)) if word)
+        renamed[ours] = value
+        if middle.startswith("qkv"):
+            queries.add(ours.replace(middle, "qkv.{}"))
+    for name in queries:
+        # Our one convolution orders its outputs as (channel, q|k|v).
+        three = [renamed.pop(name.format(i), np.zeros(0)) for i in range(3)]
+        if len({a.shape for a in three}) > 1:
+            raise CheckpointFormatError(f"queries, keys and values of {name.split('.qkv')[0]} do not match")
+        renamed[name.replace(".{}", "")] = np.stack(three, axis=1).reshape(-1, *three[0].shape[1:])
+    return renamed
+
+
+def _to_params(net: SongUNet, renamed: Mapping[str, np.ndarray]) -> Params:
+    try:
+        params = to_params(renamed, abstract_params(net))
+    except ValueError as error:
+        raise CheckpointFormatError(str(error)) from None
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)

@@ -1,0 +1,57 @@
+"""Reference statistics in the published form: an .npz with the mean `mu` and the covariance `sigma` of features."""
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxdiff.metrics.frechet import FeatureStats
+
+
+class Gaussian(NamedTuple):
+    """Mean [d] and covariance [d, d] of features, all that a Frechet distance needs of a data set."""
+
+    mean: NDArray[np.float64]
+    cov: NDArray[np.float64]
+
+
+def read(path: str | Path, width: int) -> Gaussian:
+    """Statistics from an .npz: EDM's references and pytorch-fid's have the same two names.
+
+    Args:
+      path: of the file; other arrays in it are left alone, and nothing in it is executed.
+      width: d, of the features that they are compared with.
+    Raises: ValueError when there is no such file, a name is missing, or arrays are of another size or not finite.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist: give an .npz with mu [{width}] and sigma [{width}, {width}]")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            mean, cov = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
+    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no .npz with numbers mu and sigma ({error})") from None
+    if mean.shape != (width,) or cov.shape != (width, width):
+        raise ValueError(
+            f"{path} must hold mu [{width}] and sigma [{width}, {width}], as the features have it, "
+            f"got {list(mean.shape)} and {list(cov.shape)}"
+        )
+    if not np.isfinite(mean).all() or not np.isfinite(cov).all():
+        raise ValueError(f"{path} must hold finite numbers only")
+    return Gaussian(mean, cov)
+
+
+def write(path: str | Path, stats: FeatureStats) -> None:
+    """The file that `read`, EDM's tools and pytorch-fid understand; `num` says of how many images.
+
+    Example:
+      >>> import tempfile
+      >>> from jaxdiff.metrics.frechet import stats
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write(f"{folder}/reference.npz", stats([[0.0], [2.0]]))
+      ...     read(f"{folder}/reference.npz", width=1)
+      Gaussian(mean=array([1.]), cov=array([[2.]]))
+    """
+    with Path(path).open("wb") as file:
+        np.savez(file, mu=stats.mean, sigma=stats.cov, num=np.int64(stats.num))

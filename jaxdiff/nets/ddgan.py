@@ -1,0 +1,98 @@
+"""The generator of denoising diffusion GANs: NCSN++ that is told a latent through adaptive group norm."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxdiff.nets.conditioning import Conditioning, check_image
+from jaxdiff.nets.ddgan_blocks import LatentBlock, LatentMap
+from jaxdiff.nets.layers import Conv, Image, recomputed, resample, strided_conv, xavier_uniform
+from jaxdiff.nets.unet_frame import Direction, EncoderType, UNetFrame
+from jaxdiff.types import Array
+
+
+class Generator(UNetFrame):
+    """G(x_t, t, z) = x0, a draw from p(x0 | x_t). The defaults are the released CIFAR-10 model's.
+
+    Attributes: those of `UNetFrame`, and
+      latent_dim: length of z.
+      map_features, map_layers: width of the mapped latent, and hidden layers of the mapping network.
+      block: `LatentBlock`, or `OneNormBlock` where only the first norm of each block sees the latent.
+      conditional: whether the network is told the time.
+      resblock_updown: False for DDPM's blocks, with layers between them that change the resolution.
+      resample_conv: whether those layers are convolutions or only filter.
+      resample_filter: (1, 1) for nearest neighbours upwards, means and strided convolutions downwards.
+      tanh: whether images are bounded to [-1, 1].
+
+    Call: net.apply(params, x [B, H, W, C], noise_labels [] or [B], z [B, latent_dim], train=False,
+      rngs={"dropout": key}) -> [B, H, W, out_channels]. The noise labels are what is embedded: indices 0 .. T - 1 for
+      "positional", log(t) for "fourier", where the authors' code takes t > 0 and the logarithm itself.
+    Raises: ValueError for attributes out of range and shapes that do not fit them, before anything is compiled.
+    Reference: Xiao et al. 2022, Appendix C.1; Song et al. 2021, Appendix H.
+    """
+
+    num_blocks: int = 2
+    dropout: float = 0.0
+    encoder_type: EncoderType = "residual"
+    resample_filter: tuple[int, ...] = (1, 3, 3, 1)
+    latent_dim: int = 100
+    map_features: int = 256
+    map_layers: int = 4
+    block: type[LatentBlock] = LatentBlock
+    conditional: bool = True
+    resample_conv: bool = True
+    tanh: bool = True
+
+    @nn.compact
+    def __call__(self, x: Image, noise_labels: Array, z: Array, train: bool = False) -> Image:
+        self._check_attributes()
+        check_image(self, x, noise_labels)
+        if z.shape != (x.shape[0], self.latent_dim):
+            raise ValueError(f"z must be [{x.shape[0]}, {self.latent_dim}] for this network, got {list(z.shape)}")
+        out_type = jnp.promote_types(x.dtype, jnp.float32)
+        x = x if self.dtype is None else x.astype(self.dtype)
+        time = None
+        if self.conditional:
+            width = self.model_channels * (2 if self.embedding_type == "fourier" else 1)
+            time = Conditioning(
+                width, 4 * self.model_channels, 0, 0, 0.0, self.embedding_type, xavier_uniform(), self.dtype, name="map"
+            )(x.shape[0], jnp.asarray(noise_labels, out_type), None, None, train)
+        told = (LatentMap(self.map_features, self.map_layers, self.dtype, name="latent_map")(z), time)
+        x = self._decode(*self._encode(x, told, train), told, train).astype(out_type)
+        return jnp.tanh(x) if self.tanh else x
+
+    def _block(self, features: int, name: str, attend: bool = False, **kwargs: Any) -> nn.Module:
+        return recomputed(self.block, self.remat)(
+            features,
+            taps=self.resample_filter,
+            num_heads=int(attend),
+            dropout=self.dropout,
+            skip_scale=self.skip_scale,
+            group_channels=self.group_channels,
+            dtype=self.dtype,
+            name=name,
+            **kwargs,
+        )
+
+    def _between(self, features: int, direction: Direction, name: str) -> Any:
+        return resampling(features, direction, self.resample_filter, self.resample_conv, self.dtype, name)
+
+    def _pyramid(self, features: int, direction: Direction, name: str) -> Any:
+        return resampling(features, direction, self.resample_filter, True, self.dtype, name)
+
+
+def resampling(
+    features: int, direction: Direction, taps: Sequence[float], conv: bool, dtype: Any, name: str
+) -> Callable[[Image], Image]:
+    """A layer that changes the resolution, with a 3x3 convolution or without.
+
+    Taps (1, 1) mean nearest neighbours upwards; downwards a convolution of stride 2, or means without one.
+    """
+    if not conv:
+        return partial(resample, taps=taps, direction=direction)
+    if direction == "down" and tuple(taps) == (1, 1):
+        return strided_conv(features, dtype, name)
+    return Conv(features, 3, direction, taps, True, dtype=dtype, name=name)

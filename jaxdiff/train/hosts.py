@@ -1,0 +1,119 @@
+"""Several processes, on one machine or many: joining them, who speaks for all, and stopping at the same step."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import jax
+from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost as barriers
+
+T = TypeVar("T")
+Report = Callable[[str], None]
+_DAY = 24 * 60 * 60
+
+
+def start(
+    coordinator_address: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Join the other processes; call it before anything touches a device.
+
+    On TPU pods, under SLURM and Open MPI nothing need be given: JAX reads what it needs from the cluster.
+
+    Args:
+      coordinator_address: "host:port" of process 0; num_processes, process_id: how many there are, and which this is.
+    Raises: ValueError where neither the arguments nor the cluster say all of that.
+    """
+    try:
+        jax.distributed.initialize(coordinator_address, num_processes, process_id)
+    except (ValueError, RuntimeError, TypeError) as error:
+        given = f"coordinator_address={coordinator_address}, num_processes={num_processes}, process_id={process_id}"
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"the processes of a distributed run could not be joined ({reason}), got {given}: outside TPU pods, SLURM "
+            "and Open MPI give all three"
+        ) from error
+
+
+def first() -> bool:
+    """Whether this is process 0, which alone writes metrics, reports and pictures."""
+    return jax.process_index() == 0
+
+
+def reports(report: Report) -> tuple[Report, Report]:
+    """(what process 0 says for all, what each process says for itself, named where it is another).
+
+    Neither raises where nothing can be written: output often goes to the disk that is full.
+    """
+
+    def say(line: str) -> None:
+        with suppress(OSError):
+            report(line)
+
+    if first():
+        return say, say
+    return lambda line: None, lambda line: say(f"process {jax.process_index()}: {line}")
+
+
+def in_turn(act: Callable[[], T]) -> T:
+    """act() of process 0, and then of the others, which find what it has written."""
+    if jax.process_count() == 1:
+        return act()
+    if not first():
+        multihost_utils.sync_global_devices("in_turn")
+        return act()
+    try:
+        return act()
+    finally:  # what fails here fails there too, and is reported by each
+        multihost_utils.sync_global_devices("in_turn")
+
+
+def wait() -> None:
+    """Until all processes are here; process 0 may have drawn for hours what the others have not."""
+    if jax.process_count() > 1:
+        # Not by a collective, which would give up on the CPU, and hold the devices elsewhere.
+        everyone = set(range(jax.process_count()))
+        barriers.sync_global_processes("wait", timeout=_DAY, processes=everyone)
+
+
+def agree(well: bool) -> bool:
+    """Whether all is well on all processes."""
+    return well if jax.process_count() == 1 else bool(multihost_utils.process_allgather(well).all())
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[int], bool]]:
+    """stop(i), asked after the i-th dispatch, i = 0, 1, ...: whether to save and leave.
+
+    One process: after SIGTERM or the first SIGINT; a second SIGINT interrupts as usual. Several: JAX's own preemption
+    notice, which SIGTERM at any of them gives to all, and all are told to stop after the same dispatch.
+    """
+    if jax.process_count() > 1:
+        yield multihost_utils.reached_preemption_sync_point
+        return
+    with _signals() as stop:
+        yield lambda index: stop.is_set()
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM or the first SIGINT sets."""
+    stop, started = threading.Event(), time.monotonic()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if number == signal.SIGINT and stop.is_set():
+            raise KeyboardInterrupt(f"after {time.monotonic() - started:.0f} s")
+        stop.set()
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

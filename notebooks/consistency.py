@@ -1,0 +1,187 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Consistency models in jaxdiff
+# One network evaluation from noise to image, after Song et al. 2023 (arXiv 2303.01469), their improved training (Song
+# & Dhariwal 2024, Geng et al. 2025, Lu & Song 2025), and zero-shot editing.
+#
+# On Colab choose *Runtime > Change runtime type > TPU* (or GPU) first. The next cell leaves Colab's JAX as it is: it
+# matches the device. Set `JAXDIFF_SOURCE` to the address of your clone if jaxdiff is not installed yet.
+
+# %%
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("jaxdiff") is None:
+    source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source], check=True)
+    needed = ("optax", "tyro", "jaxtyping", "grain", "diffrax", "equinox", "msgpack")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
+
+if importlib.util.find_spec("experiments") is None:  # in a clone it lies beside this folder
+    sys.path.append(os.path.dirname(os.getcwd()))
+
+import jax
+
+print(f"jax {jax.__version__} on {jax.devices()}")
+
+# %%
+from functools import partial
+from pathlib import Path
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+from jaxdiff import grids, toy
+from jaxdiff.known import degrade, patch_means, pixels
+from jaxdiff.latents import slerp
+from jaxdiff.samplers import consistency, heun, sample, time_points, trajectory
+
+FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in about a minute
+
+# %% [markdown]
+# ## 1. What a consistency function is
+# The probability-flow ODE carries noise to data; the consistency function $f(x, \sigma)$ says where the trajectory
+# through $x$ ends, $f(x_\sigma, \sigma) = x_{\sigma_{\min}}$, from wherever it is asked. A denoiser is something
+# else: the mean of all the data that may lie behind $x$. For a mixture in one dimension both can be had without a
+# network: the trajectory ends where a fine solution of the ODE does. Left: trajectories; middle: along one of them
+# $f$ is constant and the denoiser is not; right: at the highest level $f$ is the map from noise to data, the denoiser
+# is nearly the mean.
+
+# %%
+line = toy.mixture([[-1.0], [0.5], [1.2]], [0.3, 0.5, 0.2], 0.01)
+denoise = partial(toy.denoiser, line)
+sigma_min, sigma_max = 0.002, 10.0
+levels = np.geomspace(sigma_max, sigma_min, 400)
+start = sigma_max * jnp.linspace(-1.6, 1.6, 33)[:, None]
+_, path = trajectory(heun(), denoise, start, levels)
+path = np.asarray(path)[..., 0]
+
+fig, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+axes[0].semilogx(levels, path / np.sqrt(0.7 + levels**2)[:, None], lw=0.6, color="tab:blue")
+axes[0].invert_xaxis()
+axes[0].set(title="trajectories, divided by the standard deviation", xlabel="sigma")
+one = 20
+along = [float(denoise(jnp.full((1, 1), x), s)[0, 0]) for x, s in zip(path[:, one], levels, strict=True)]
+axes[1].semilogx(levels, np.full_like(levels, path[-1, one]), label="f: the end")
+axes[1].semilogx(levels, along, label="D: the mean of what may be behind it")
+axes[1].invert_xaxis()
+axes[1].set(title="along one trajectory", xlabel="sigma")
+axes[1].legend(frameon=False)
+axes[2].plot(start[:, 0] / sigma_max, path[-1], "o-", ms=3, label="f(x, sigma_max)")
+axes[2].plot(start[:, 0] / sigma_max, denoise(start, sigma_max)[:, 0], label="D(x, sigma_max)")
+axes[2].set(title="from noise in one evaluation", xlabel="noise, in standard deviations")
+axes[2].legend(frameon=False)
+plt.show()
+
+# %% [markdown]
+# ## 2. Digits
+# The command `python -m experiments.consistency_digits` does all of this by itself: a teacher, trained first where
+# there is none, and a student that is distilled from it. `--method ct`, `ict`, `ect`, `scd` and `sct` are the others.
+# It resumes when the folder holds a checkpoint, so that running the cell again costs nothing.
+
+# %%
+from experiments import consistency_digits, draw, edm_digits, runs
+from experiments.picture import image_grid
+from jaxdiff.data import digits
+from jaxdiff.editing import keep
+
+home = Path(os.environ.get("JAXDIFF_RUNS", "runs"))
+teacher = home / ("edm_notebook_fast" if FAST else "edm_digits")
+workdir = home / ("consistency_notebook_fast" if FAST else "consistency_digits")
+edm_digits.main(edm_digits.Config(workdir=teacher, smoke=FAST))
+consistency_digits.main(consistency_digits.Config(workdir=workdir, teacher=teacher, smoke=FAST))
+_, teaching = runs.of_run(teacher)
+teacher_params, _ = runs.averaged_params(*runs.of_run(teacher))
+config, system = runs.of_run(workdir)
+params, step = runs.averaged_params(config, system)
+
+
+def show(rows, images, columns, title):
+    """A row a thing, a column a seed."""
+    plt.figure(figsize=(9, 0.9 * len(rows) + 0.6))
+    plt.imshow(image_grid(draw.to_uint8(np.asarray(images)), columns=columns, scale=6), cmap="gray")
+    plt.yticks([27 + 54 * i for i in range(len(rows))], rows)
+    plt.xticks([])
+    plt.title(title)
+    plt.show()
+
+
+# %% [markdown]
+# **The same noise, one, two and four evaluations, beside the teacher's 35.** One evaluation follows the teacher's map
+# from noise to image; each further one puts noise back and so draws anew.
+
+# %%
+seeds = np.arange(10)
+rows = {f"student, {n}": (system, params, system.sampling(n)) for n in (1, 2, 4)}
+rows["teacher, 35"] = (teaching, teacher_params, teaching.sampling(18))
+drawn = [
+    batch
+    for model, p, s in rows.values()
+    for batch in draw.draw(model, p, draw.Request(s.sampler, s.sigmas, seeds, seeds % 10), progress=False)
+]
+show(list(rows), np.concatenate(drawn) / 127.5 - 1, 10, f"consistency distillation after {step} steps")
+
+# %% [markdown]
+# **Self-consistency.** Points of the teacher's trajectories, from $\sigma = 80$ down, and below each what the student
+# says of it: every row should be the same row. The curve is the distance to what it says at the end.
+
+# %%
+labels = jnp.arange(10)
+f = jax.jit(system.denoiser(params, labels))
+noise = jax.random.normal(jax.random.key(1), (10, 8, 8, 1))
+grid = grids.karras(18)
+_, states = jax.jit(lambda x: trajectory(heun(), teaching.denoiser(teacher_params, labels), x, grid))(grid[0] * noise)
+at = [0, 4, 8, 11, 14, 17]
+outputs = [f(states[i], jnp.asarray(grid[i], jnp.float32)) for i in at]
+show([f"f at sigma = {grid[i]:.2g}" for i in at], np.concatenate(outputs), 10, "along the teacher's trajectories")
+apart = [
+    float(jnp.sqrt(jnp.mean((f(states[i], jnp.asarray(grid[i], jnp.float32)) - states[-1]) ** 2))) for i in range(18)
+]
+plt.figure(figsize=(5, 3))
+plt.semilogx(grid[:-1], apart, "o-")
+plt.xlabel("sigma")
+plt.ylabel("RMS distance to its end")
+plt.show()
+
+# %% [markdown]
+# ## 3. Editing without training
+# Algorithm 4: what is known of an image replaces what $f$ says of it, between evaluations. The upper half of held-out
+# digits (inpainting), and the means of their 2x2 patches (super-resolution from 4x4). Last, latents between latents,
+# one evaluation each.
+
+# %%
+half = digits.load("heldout")
+data, labels = jnp.asarray(half.images[:10]), jnp.asarray(half.labels[:10])
+f = system.denoiser(params, labels)
+mask = np.zeros((8, 8, 1))
+mask[:4] = 1
+sigmas = time_points([10.0, 4.0, 2.0, 0.8, 0.3])
+rows, pictures = [], []
+for name, known in (("upper half", pixels(mask)), ("4x4", patch_means((8, 8, 1), 2))):
+    reference = degrade(known, data)
+    x = reference + sigmas[0] * jax.random.normal(jax.random.key(2), data.shape)
+    run = jax.jit(lambda x, known=known: sample(consistency(), keep(f, known, data), x, sigmas, key=jax.random.key(3)))
+    rows += [f"known: {name}", "edited"]
+    pictures += [reference, run(x)]
+show([*rows, "held-out digit"], np.concatenate([*pictures, data]), 10, f"{len(sigmas) - 1} evaluations")
+
+# %%
+z = jax.random.normal(jax.random.key(5), (2, 8, 8, 1))
+weights = jnp.linspace(0.0, 1.0, 10)
+path = 80.0 * slerp(jnp.broadcast_to(z[:1], (10, 8, 8, 1)), jnp.broadcast_to(z[1:], (10, 8, 8, 1)), weights)
+between = [system.denoiser(params, jnp.full(10, digit))(path, jnp.asarray(80.0)) for digit in (2, 5)]
+show(["between two 2s", "between two 5s"], np.concatenate(between), 10, "spherical interpolation of latents")

@@ -1,0 +1,105 @@
+"""OpenAI's consistency U-Net against recorded outputs, gradients and activations, raw and in both preconditionings."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff.interop import consistency
+from jaxdiff.interop.openai import openai_name
+from jaxdiff.nets.embeddings import positional
+from tests.parity import reference
+from tests.parity.edm_networks import close, nchw, nhwc
+from tests.parity.openai_networks import inputs_of, network
+
+READS = ("consistency/net_openai_*.npz",)
+files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
+SIGMA_MIN, SIGMA_DATA = 0.002, 0.5
+
+
+def prepared(path, dtype=np.float64):
+    """(arrays, net, params) of a recorded file; channels of qkv are ordered (q|k|v, head, channel) in all of them."""
+    arrays = reference.load(path)
+    config = reference.config(arrays)
+    kwargs = {name: value for name, value in config.items() if name != "kind"}
+    kwargs["use_new_attention_order"] = True
+    net = network({"kwargs": kwargs, "cls": "UNetModel", "package": "consistency_models"}, config["image_size"])
+    state_dict = {name: a.astype(dtype) for name, a in reference.subset(arrays, "param").items()}
+    return arrays, net, consistency.params_of(net, state_dict)
+
+
+@pytest.mark.slow
+@files
+def test_float64(path, x64):
+    arrays, net, params = prepared(path)
+    inputs = inputs_of(arrays, net)
+    x, labels = inputs.pop("x"), inputs.pop("noise_labels")
+
+    @jax.jit
+    def output_and_gradients(params, x, labels):
+        output, pull = jax.vjp(lambda *args: net.apply(*args, **inputs), params, x, labels)
+        return output, *pull(nhwc(arrays["in/cotangent"]))
+
+    output, of_params, of_x, of_labels = output_and_gradients(params, x, labels)
+    assert output.dtype == jnp.float64
+    close(nchw(output), arrays["out/y"])
+    close(nchw(of_x), arrays["out/vjp_x"])
+    close(of_labels, arrays["out/vjp_timesteps"])
+    gradients = {openai_name(p): g for p, g in jax.tree_util.tree_leaves_with_path(of_params)}
+    recorded = dict(zip(arrays["out/param_grad_norm_names"], arrays["out/param_grad_norm"], strict=True))
+    assert set(recorded) == set(gradients)
+    close([np.linalg.norm(gradients[name]) for name in recorded], list(recorded.values()))
+    for name, gradient in reference.subset(arrays, "out/param_grad").items():
+        close(gradients[name], gradient)
+
+
+@files
+def test_time_embedding(path, x64):
+    """250 ln t is the label as it is; the cosines come first."""
+    arrays, net, _ = prepared(path)
+    labels = jnp.asarray(arrays["in/timesteps"].astype(np.float64))
+    close(positional(labels, net.model_channels, end_point=False, cosine_first=True), arrays["out/time_embedding"])
+    if "in/sigma" in arrays:  # the labels are on disk in float32
+        close(consistency.c_noise(arrays["in/sigma"].astype(np.float64)), labels, rtol=1e-7)
+
+
+@files
+def test_activations(path, x64):
+    """Every block, recorded in float32 for the first example and two channels."""
+    arrays, net, params = prepared(path)
+    run = jax.jit(lambda params, inputs: net.apply(params, **inputs, capture_intermediates=True)[1])
+    captured = run(params, inputs_of(arrays, net))["intermediates"]
+    outputs = {name: value["__call__"][0][0] for name, value in captured.items() if "__call__" in value}
+    outputs["time_embed_1"] = jax.nn.silu(outputs["time_embed_0"])
+    for name, recorded in reference.subset(arrays, "mid").items():
+        ours = name.replace(".", "_")
+        if ours not in outputs:  # a block's output is its last part's
+            ours = max(other for other in outputs if other.startswith(ours + "_"))
+        value = nchw(outputs[ours])[:2] if recorded.ndim == 3 else outputs[ours]
+        close(value, recorded, rtol=1e-6)
+
+
+@files
+def test_float32(path):
+    arrays, net, params = prepared(path, np.float32)
+    output = jax.jit(net.apply)(params, **inputs_of(arrays, net, np.float32))
+    assert output.dtype == jnp.float32
+    close(nchw(output), arrays["out/y"], rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in reference.files(*READS) if "in/sigma" in reference.load(p)], ids=reference.ids
+)
+def test_preconditioned(path, x64):
+    """c_skip and c_out F(c_in x, c_noise) of the consistency function, which shifts c_skip, and of the EDM teacher."""
+    arrays, net, params = prepared(path)
+    inputs = inputs_of(arrays, net)
+    x, _ = inputs.pop("x"), inputs.pop("noise_labels")
+    sigma = jnp.asarray(arrays["in/sigma"].astype(np.float64))[:, None, None, None]
+    scale = jnp.sqrt(sigma**2 + SIGMA_DATA**2)
+    output = jax.jit(lambda x: net.apply(params, x, consistency.c_noise(sigma[:, 0, 0, 0]), **inputs))(x / scale)
+    c_skip = SIGMA_DATA**2 / ((sigma - SIGMA_MIN) ** 2 + SIGMA_DATA**2)
+    boundary = c_skip * x + (sigma - SIGMA_MIN) * SIGMA_DATA / scale * output
+    close(nchw(boundary), arrays["out/denoised_boundary"])
+    edm = (SIGMA_DATA / scale) ** 2 * x + sigma * SIGMA_DATA / scale * output
+    close(nchw(edm), arrays["out/denoised_edm"])

@@ -1,0 +1,96 @@
+"""Score SDE's networks against recorded outputs and gradients: NCSN++, DDPM++, and DDPM's own."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdiff.interop import score_sde
+from jaxdiff.interop.score_sde_params import params_of_torch
+from tests.parity import reference
+from tests.parity.edm_networks import close, nchw, nhwc
+
+READS = ("score_sde/net_ncsnpp*.npz", "score_sde/net_ddpm*.npz")
+files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
+
+
+def options_of(config):
+    """The recorded options that are ours, under the same names."""
+    model = {name: tuple(value) if isinstance(value, list) else value for name, value in config["model"].items()}
+    known = {name: value for name, value in model.items() if name in score_sde.Options.__dataclass_fields__}
+    shape = {"image_size": config["image_size"], "num_channels": config["num_channels"], "name": config["cls"]}
+    return score_sde.Options(**known, **shape)
+
+
+def prepared(path, dtype):
+    """(arrays, config, net, params)."""
+    arrays = reference.load(path)
+    config = reference.config(arrays)
+    net = score_sde.network(options_of(config))
+    state_dict = {name: a.astype(dtype) for name, a in reference.subset(arrays, "param").items()}
+    return arrays, config, net, params_of_torch(net, state_dict)
+
+
+def recorded_call(arrays, config, net, scale_by_sigma=None):
+    """(params, x) -> what the recorded network returns: with its shift of the data and its division by sigma."""
+    labels = jnp.asarray(arrays["in/labels"].astype(arrays["in/x"].dtype))
+    scale = config["model"]["scale_by_sigma"] if scale_by_sigma is None else scale_by_sigma
+    fourier = net.embedding_type == "fourier"
+    sigmas = labels if fourier else jnp.asarray(arrays["buffer/sigmas"])[arrays["in/labels"].astype(int)]
+
+    def run(params, x):
+        x = x if config["centered"] else 2 * x - 1
+        y = net.apply(params, x, jnp.log(labels) if fourier else labels)
+        return y / sigmas.astype(y.dtype)[:, None, None, None] if scale else y
+
+    return run
+
+
+def norms_of(net, arrays, gradients):
+    """Norms by the published names: every number of our params is told from which published array it comes."""
+    names = list(reference.subset(arrays, "param"))
+    origin = {name: np.full_like(a, i) for i, (name, a) in enumerate(reference.subset(arrays, "param").items())}
+    squares = np.zeros(len(names))
+    for source, gradient in zip(jax.tree.leaves(params_of_torch(net, origin)), jax.tree.leaves(gradients), strict=True):
+        index = np.asarray(source).astype(int).ravel()
+        squares += np.bincount(index, np.asarray(gradient).ravel() ** 2, minlength=len(names))
+    return dict(zip(names, np.sqrt(squares), strict=True))
+
+
+@pytest.mark.slow
+@files
+def test_float64(path, x64):
+    arrays, config, net, params = prepared(path, np.float64)
+    arrays = {name: a.astype(np.float64) if name.startswith("in/") else a for name, a in arrays.items()}
+    x, cotangent = nhwc(arrays["in/x"]), nhwc(arrays["in/cotangent"])
+
+    def output_and_gradients(scale_by_sigma=None):
+        run = recorded_call(arrays, config, net, scale_by_sigma)
+
+        @jax.jit
+        def both(params, x):
+            output, pull = jax.vjp(run, params, x)
+            return output, *pull(cotangent)
+
+        return both(params, x)
+
+    output, param_gradients, gradient = output_and_gradients()
+    close(nchw(output), arrays["out/y"])
+    close(nchw(gradient), arrays["out/vjp_x"])
+    norms = norms_of(net, arrays, param_gradients)
+    recorded = dict(zip(arrays["out/param_grad_norm_names"], arrays["out/param_grad_norm"], strict=True))
+    trained = {name: value for name, value in recorded.items() if not name.endswith(".0.W")}
+    close([norms[name] for name in trained], list(trained.values()))
+    if "out/y_scale_by_sigma" in arrays:
+        output, _, gradient = output_and_gradients(scale_by_sigma=True)
+        close(nchw(output), arrays["out/y_scale_by_sigma"])
+        close(nchw(gradient), arrays["out/vjp_x_scale_by_sigma"])
+
+
+@files
+def test_float32(path):
+    arrays, config, net, params = prepared(path, np.float32)
+    arrays["in/labels"] = arrays["in/labels"].astype(np.float32)
+    output = jax.jit(recorded_call(arrays, config, net))(params, nhwc(arrays["in/x"], np.float32))
+    assert output.dtype == jnp.float32
+    close(nchw(output), arrays["out/y"], rtol=2e-4)

@@ -1,0 +1,228 @@
+"""The step of two networks: what it computes, when R1 is on, what it does with values that are not finite, resuming."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdiff import betas as chains
+from jaxdiff.data import pipeline
+from jaxdiff.losses import ddgan_process
+from jaxdiff.train import loop
+from jaxdiff.train.adversarial import Networks, adversarial_step, average, cosine_by_epoch, create, drawn
+from jaxdiff.train.checkpoint import Checkpoints
+
+KEY, LATENT, DIM = jax.random.key(0), 3, 2
+RNG = np.random.default_rng(0)
+BATCH = {"image": jnp.asarray(RNG.normal(size=(8, DIM)), jnp.float32)}
+
+
+def generator(params, x, t, latent):
+    return jnp.tanh(jnp.concatenate([x, latent, t[:, None] / 4], axis=1) @ params["w"])
+
+
+def discriminator(params, x_prev, x, t):
+    h = jnp.tanh(jnp.concatenate([x_prev, x, t[:, None] / 4], axis=1) @ params["a"])
+    return h @ params["b"]
+
+
+def make(num_steps=4, latent_dim=LATENT, **kwargs):
+    rng = np.random.default_rng(1)
+    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    params = Networks({"w": normal(DIM + latent_dim + 1, DIM)}, {"a": normal(2 * DIM + 1, 5), "b": normal(5)})
+    optimizers = Networks(optax.adam(1e-2, b1=0.5, b2=0.9), optax.adam(2e-2, b1=0.5, b2=0.9))
+    process = ddgan_process.process(chains.vp(num_steps))
+    arguments = {"draw": drawn(num_steps, latent_dim), "beta": average(0.9), "gamma": 0.5} | kwargs
+    networks = (arguments.pop("generator", generator), arguments.pop("discriminator", discriminator))
+    return adversarial_step(*networks, optimizers, process, **arguments), create(params, optimizers), optimizers
+
+
+def by_hand(state, optimizers, gamma, num_steps=4, latent_dim=LATENT, then=ddgan_process.posterior):
+    """The state after one step, written out."""
+    process = ddgan_process.process(chains.vp(num_steps))
+    x0, for_d, for_g = drawn(num_steps, latent_dim)(jax.random.fold_in(KEY, state.step), BATCH)
+    softplus = lambda a: jnp.log(1 + jnp.exp(a))  # noqa: E731
+    g, d = state.params
+
+    def fake(g, x, draws):
+        return then(process, generator(g, x, draws.t, draws.latent), x, draws.t, draws.noise_posterior)
+
+    def d_loss(d):
+        x_prev, x = ddgan_process.pair(process, x0, for_d.t, for_d.noise_prev, for_d.noise)
+        one = lambda x_prev, t, x: discriminator(d, x_prev[None], x[None], t[None])[0]  # noqa: E731
+        slope = jax.vmap(jax.grad(one))(x_prev, for_d.t, x)
+        loss = softplus(-discriminator(d, x_prev, x, for_d.t)) + softplus(
+            discriminator(d, fake(g, x, for_d), x, for_d.t)
+        )
+        return jnp.mean(loss + gamma / 2 * jnp.sum(slope**2, axis=1))
+
+    updates, d_state = optimizers.discriminator.update(jax.grad(d_loss)(d), state.opt_state.discriminator, d)
+    moved = optax.apply_updates(d, updates)
+
+    def g_loss(g):
+        _, x = ddgan_process.pair(process, x0, for_g.t, for_g.noise_prev, for_g.noise)
+        return jnp.mean(softplus(-discriminator(moved, fake(g, x, for_g), x, for_g.t)))
+
+    updates, g_state = optimizers.generator.update(jax.grad(g_loss)(g), state.opt_state.generator, g)
+    return Networks(optax.apply_updates(g, updates), moved), Networks(g_state, d_state)
+
+
+def assert_close(found, expected, rtol=1e-4):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6), found, expected)
+
+
+ablations = pytest.mark.parametrize(
+    "changed",
+    [{}, {"num_steps": 1}, {"latent_dim": 0}, {"then": ddgan_process.direct}],
+    ids=["", "one-shot", "no-latent", "direct"],
+)
+
+
+@ablations
+def test_steps_are_those_written_out(changed):
+    step, state, optimizers = make(**changed)
+    step = jax.jit(step)
+    written_out = jax.jit(lambda state: by_hand(state, optimizers, gamma=0.5, **changed))
+    for _ in range(3):
+        expected = written_out(state)
+        state, metrics = step(state, KEY, BATCH)
+        assert_close((state.params, state.opt_state), expected)
+        assert np.all(np.isfinite(list(metrics.values())))
+    assert int(state.step) == 3
+
+
+def test_r1_is_lazy():
+    """Every third step is one with R1, the others are without it; it is not rescaled."""
+    step, state, optimizers = make(r1_every=3)
+    step = jax.jit(step)
+    written_out = jax.jit(lambda state, gamma: by_hand(state, optimizers, gamma))
+    for index in range(7):
+        active = index % 3 == 0
+        expected = written_out(state, 0.5 if active else 0.0)
+        state, metrics = step(state, KEY, BATCH)
+        assert (float(metrics["r1"]) > 0) == active
+        assert_close((state.params, state.opt_state), expected)
+    assert step._cache_size() == 1, "one program, with R1 and without"
+
+
+def test_lazy_at_every_step_is_not_lazy():
+    (always, state, _), (lazy, _, _) = make(), make(r1_every=1_000)
+    assert_close(jax.jit(always)(state, KEY, BATCH), jax.jit(lazy)(state, KEY, BATCH))
+
+
+@pytest.mark.parametrize("r1_every", [1, 3])
+def test_accumulation_is_the_whole_batch_to_rounding(r1_every):
+    """The draws are made for the whole batch, so that nothing but the order of sums depends on it."""
+    (whole, state, _), (parts, _, _) = make(r1_every=r1_every), make(r1_every=r1_every, rounds=4)
+    (moved, metrics), (again, beside) = (jax.jit(step)(state, KEY, BATCH) for step in (whole, parts))
+    assert_close(again, moved)
+    assert_close(beside, metrics)
+
+
+def test_the_average_starts_as_a_copy_of_the_first_update():
+    step, state, _ = make()
+    first, _ = step(state, KEY, BATCH)
+    second, _ = step(first, KEY, BATCH)
+    jax.tree.map(np.testing.assert_array_equal, first.ema, first.params.generator)
+    assert_close(second.ema["w"], 0.9 * first.ema["w"] + 0.1 * second.params.generator["w"])
+
+
+def test_the_discriminator_alone_is_named_where_it_is_not_finite():
+    """Its new parameters are broken; the generator met the old ones."""
+    step, state, _ = make(gamma=float("inf"))
+    moved, metrics = jax.jit(step)(state, KEY, BATCH)
+    assert not np.isfinite(metrics["discriminator_grad_norm"])
+    assert np.isfinite(metrics["generator_loss"])
+    assert np.isfinite(metrics["generator_grad_norm"])
+    jax.tree.map(np.testing.assert_array_equal, moved[1:], state[1:])
+    assert int(moved.step) == 1
+
+
+def test_a_broken_generator_moves_the_discriminator_neither():
+    step, state, _ = make(generator=lambda params, x, t, latent: generator(params, x, t, latent) + jnp.nan)
+    moved, metrics = jax.jit(step)(state, KEY, BATCH)
+    assert np.isnan(metrics["generator_loss"])
+    jax.tree.map(np.testing.assert_array_equal, moved[1:], state[1:])
+
+
+class Poisoned:
+    """Good batches, then one with a NaN."""
+
+    def __init__(self):
+        self.count = 0
+
+    def __next__(self):
+        self.count += 1
+        return {"image": np.full((8, DIM), np.nan if self.count == 6 else 1.0, np.float32)}
+
+    def get_state(self):
+        return self.count
+
+    def set_state(self, state):
+        self.count = state
+
+
+def test_training_stops_and_names_the_network(tmp_path):
+    step, state, _ = make()
+    budget = loop.Budget(20, log_every=2, checkpoint_every=2)
+    match = r"discriminator_loss=nan.* at step 5; the last good checkpoint is step 4"
+    with pytest.raises(loop.TrainingDiverged, match=match):
+        loop.fit(step, state, Poisoned(), KEY, budget, tmp_path, report=lambda line: None)
+    restored = Checkpoints(tmp_path).restore(make()[1])
+    assert restored.step == 4
+    assert jax.tree.all(jax.tree.map(lambda a: bool(jnp.all(jnp.isfinite(a))), restored.state))
+
+
+@pytest.mark.parametrize(
+    ("broken", "named", "other"),
+    [
+        ({"discriminator": lambda *inputs: discriminator(*inputs) / 0.0}, "discriminator_loss=nan", None),
+        ({"gamma": float("inf")}, "discriminator_loss=", "generator"),
+        ({"then": lambda process, *inputs: inputs[0] * jnp.inf}, "generator_loss=", None),
+    ],
+    ids=["logits", "R1", "fakes"],
+)
+def test_what_is_not_finite_is_named_and_nothing_else(broken, named, other, tmp_path):
+    """The discriminator alone where only it is broken; both where one's values reach the other."""
+    step, state, _ = make(**broken)
+    source = pipeline.batches(pipeline.ArraySource(image=np.ones((8, DIM), np.float32)), 8, 0)
+    with pytest.raises(loop.TrainingDiverged, match=rf"{named}.* at step 0; the last good checkpoint is none") as said:
+        loop.fit(step, state, source, KEY, loop.Budget(4, log_every=1), tmp_path, report=lambda line: None)
+    assert other is None or other not in str(said.value)
+
+
+def test_a_resumed_pair_of_networks_is_the_unbroken_one(tmp_path):
+    """Both networks, both optimisers and the average, bit for bit, through R1 that is on at every third step."""
+    source = pipeline.ArraySource(image=RNG.normal(size=(40, DIM)).astype(np.float32))
+
+    def train(folder, num_steps):
+        step, state, _ = make(r1_every=3)
+        budget = loop.Budget(num_steps, log_every=2, checkpoint_every=4)
+        lines = []
+        return loop.fit(step, state, pipeline.batches(source, 8, 0), KEY, budget, folder, report=lines.append), lines
+
+    unbroken, _ = train(tmp_path / "unbroken", 10)
+    train(tmp_path / "broken", 5)
+    resumed, lines = train(tmp_path / "broken", 10)
+    jax.tree.map(np.testing.assert_array_equal, resumed, unbroken)
+    assert lines[0] == "resuming from step 5"
+    assert any("discriminator_loss 1." in line and "generator_loss" in line for line in lines)
+    last = json.loads((tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert {"discriminator_loss", "generator_loss", "r1"} <= set(last)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="r1_every must be at least 1, got 0"):
+        make(r1_every=0)
+    with pytest.raises(ValueError, match="gamma must be at least 0, got -1"):
+        make(gamma=-1)
+    with pytest.raises(ValueError, match=r"decay must be in \[0, 1\], got 1.5"):
+        average(1.5)
+    with pytest.raises(ValueError, match="steps_per_epoch must be at least 1, got 0"):
+        cosine_by_epoch(1e-4, 0, 10)
+    step, state, _ = make(discriminator=lambda *inputs: discriminator(*inputs)[:, None])
+    with pytest.raises(ValueError, match=r"logits must be \[B\]"):
+        step(state, KEY, BATCH)
