@@ -115,11 +115,11 @@ def test_number_of_evaluations(row, num_steps):
     calls = []
 
     def denoise(x, sigma):
-        jax.debug.callback(lambda sigma: calls.append(float(sigma)), sigma)
+        calls.append(float(sigma))
         return DENOISE(x, sigma)
 
-    jax.block_until_ready(sample(row.make(), denoise, start(2), grids.karras(num_steps), key=KEY))
-    jax.effects_barrier()
+    with jax.disable_jit():  # scan and cond run in Python, so that each call has its number
+        sample(row.make(), denoise, start(2), grids.karras(num_steps), key=KEY)
     assert len(calls) == row.nfe(num_steps)
     assert min(calls) > 0, "a denoiser is never asked about sigma = 0"
 
