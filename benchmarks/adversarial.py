@@ -3,9 +3,9 @@
 The step is one compiled program. Its parts, each compiled alone, are: the draws and pairs of both halves; the generator
 forward, for the discriminator's fakes; the discriminator's loss and gradient on real and fake, with R1, which is a
 gradient of a gradient; the generator's loss and gradient through the discriminator; both Adam updates and the average.
-Prints seconds and FLOPs of each, by the compiler's own count, and the step's share of their sum; the networks are those
-of `experiments.ddgan_digits`. Step and parts take turns, so that a ratio is of one moment of one machine; the median of
-all turns counts. Writes JSON with --out.
+Prints seconds and FLOPs of each, by the compiler's own count, and the step's share of their sum; the networks are
+convolutional, those of `experiments.ddgan_cifar --data digits`. Step and parts take turns, so that a ratio is of one
+moment of one machine; the median of all turns counts. Writes JSON with --out.
 """
 
 import json
@@ -22,7 +22,7 @@ import optax
 import tyro
 
 from benchmarks.timing import seconds
-from experiments import ddgan, ddgan_digits, workdir
+from experiments import ddgan, ddgan_cifar, workdir
 from jaxdiff.losses import adversarial, ddgan_process
 from jaxdiff.train import ema
 from jaxdiff.train.adversarial import Networks, drawn
@@ -57,7 +57,7 @@ def compiled(run: Callable[..., Any], *arguments: Any) -> Part:
     return Part(program, arguments, program.cost_analysis()["flops"])
 
 
-def parts(config: ddgan_digits.Config) -> dict[str, Part]:
+def parts(config: ddgan_cifar.Config) -> dict[str, Part]:
     """The step and its parts, by name; the step is first."""
     generator, discriminator = ddgan.digit_networks(config, config.model_channels, (8, 8, 1))
     learning = ddgan.assemble(config, generator, discriminator, (8, 8, 1)).learning
@@ -110,7 +110,7 @@ def parts(config: ddgan_digits.Config) -> dict[str, Part]:
 
 def main(config: Config) -> None:
     """Measure, print, write."""
-    digits = ddgan_digits.Config(batch_size=config.batch, r1_every=config.r1_every)
+    digits = ddgan_cifar.resolve(ddgan_cifar.Config(batch_size=config.batch, r1_every=config.r1_every))
     programs = parts(digits)
     turn = lambda: [seconds(lambda p=p: p.run(*p.arguments)) for p in programs.values()]  # noqa: E731
     turn()

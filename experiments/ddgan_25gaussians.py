@@ -9,29 +9,22 @@ samples of high quality, and KL, in --workdir; it goes on from the last checkpoi
 
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import cli, ddgan, devices, draw, stages, workdir
+from experiments import cli, ddgan_dense, devices, draw, stages, workdir
 from experiments.system import System
 from jaxdiff.data import gaussians, pipeline
 from jaxdiff.metrics import modes
-from jaxdiff.nets.ddgan_discriminator import leaky_relu
-from jaxdiff.nets.mlp import MLP
 from jaxdiff.train import hosts, sharding
-from jaxdiff.train.adversarial import Networks
-from jaxdiff.types import Array, Key, Params
 
 
 @dataclass(frozen=True)
-class Config(ddgan.DDGAN):
+class Config(ddgan_dense.Dense):
     """DDGAN on 25 Gaussians, a 5x5 grid. Defaults were chosen on these data; what is not named is the paper's."""
 
     workdir: Path = Path("runs/ddgan_25gaussians")
@@ -46,22 +39,10 @@ class Config(ddgan.DDGAN):
     """Of the generator's Adam."""
     discriminator_rate: float = 4e-3
     """Of the discriminator's Adam."""
-    gamma: float = 0.02
-    """Weight of R1."""
-    steps_per_dispatch: int = 100
-    """Steps in one compiled call; loops of dense layers are fast on every device."""
-    log_every: int = 500
-    """Steps between lines of metrics.jsonl."""
-    checkpoint_every: int = 5_000
-    """Steps between checkpoints."""
     num_samples: int = 10_000
     """Points to draw for samples.npz and the metrics."""
     num_points: int = 100_000
     """Training points, drawn once."""
-    width: int = 128
-    """Hidden features of both networks."""
-    depth: int = 4
-    """Hidden layers of both networks."""
 
 
 def smoke(config: Config) -> Config:
@@ -79,23 +60,7 @@ def smoke(config: Config) -> Config:
 
 def of_points(config: Config) -> System:
     """Both networks and their chain; not called `system`, by which `runs` knows experiments on images."""
-    # With SiLU the edges between the modes stay blurred for longer.
-    network = partial(MLP, width=config.width, depth=config.depth, activation=leaky_relu)
-    generator, discriminator = (devices.computing(config, network(n)) for n in (2, 1))
-
-    def generate(params: Params, x: Array, t: Array, latent: Array) -> Array:
-        return jnp.asarray(generator.apply(params, t.astype(x.dtype), x, latent))
-
-    def judge(params: Params, x_prev: Array, x: Array, t: Array) -> Array:
-        return jnp.asarray(discriminator.apply(params, t.astype(x.dtype), x_prev, x))[:, 0]
-
-    def init(key: Key) -> Networks:
-        key_g, key_d = jax.random.split(key)
-        x, t = jnp.zeros((1, 2)), jnp.zeros(1)
-        latent = jnp.zeros((1, config.latent_dim))
-        return Networks(generator.init(key_g, t, x, latent), discriminator.init(key_d, t, x, x))
-
-    return ddgan.on_chain(config, init, generate, judge, (2,))
+    return ddgan_dense.assemble(config, (2,))
 
 
 def main(config: Config) -> None:

@@ -57,7 +57,6 @@ def test_ablations_run(ablation, tmp_path):
     ("flags", "says"),
     [
         (["--num-steps", "0"], "num_steps must be at least 1, got 0"),
-        (["--batch-size", "66"], "batch_size must be divisible by 4"),
         (["--gamma", "-1"], "gamma must be at least 0, got -1.0"),
         (["--discriminator-rate", "0"], "discriminator_rate must be positive, got 0.0"),
         (["--latent-dim", "-1"], "latent_dim must be at least 0, got -1"),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import ddgan_25gaussians, ddgan_digits, devices, edm_digits, runs, stages, workdir
+from experiments import ddgan_25gaussians, ddgan_cifar, devices, edm_digits, runs, stages, workdir
 
 CONFIG = edm_digits.Config(model_channels=8)
 
@@ -34,7 +34,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written():
     with pytest.raises(ValueError, match=r"batch_size=128 must be a positive multiple .* times accumulate=3"):
         stages.check(replace(CONFIG, accumulate=3))
     with pytest.raises(ValueError, match="divisible by 4, the minibatch deviation's group times accumulate=32, got 64"):
-        ddgan_digits.system(ddgan_digits.Config(accumulate=32))
+        ddgan_cifar.system(ddgan_cifar.resolve(ddgan_cifar.Config(accumulate=32)))
     with pytest.raises(ValueError, match="remat recomputes residual blocks, and MLP has none"):
         ddgan_25gaussians.of_points(ddgan_25gaussians.Config(remat=True))
 
