@@ -23,15 +23,15 @@ class Config(ddgan_dense.Dense):
 
     workdir: Path = Path("runs/ddgan_digits")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
-    steps: int = 10_000
+    steps: int = 20_000
     """Training steps, each one of the discriminator and one of the generator."""
     batch_size: int = 128
     """Images a step, over all devices."""
     latent_dim: int = 16
     """Numbers in the latent; 0 for none."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Of the generator's Adam."""
-    discriminator_rate: float = 2e-3
+    discriminator_rate: float = 1e-3
     """Of the discriminator's Adam."""
     decay: float = 0.995
     """Of the generator's average, a step."""
