@@ -44,7 +44,7 @@ RECIPES = {
 }
 SHRUNK = Recipe(2_000, 64, 2e-4, 1.5e-4, 0.05, 1, 0.999)
 """On digits: the paper's networks, shrunk, to see that all of it runs. At none of the rates that were tried did they
-learn digits within 3,000 steps; `ddgan_digits` has networks that do. R1 is at every step, since lazy R1 does not pay."""
+learn digits within 3,000 steps; `ddgan_digits` has networks that do. R1 is at every step: lazy R1 does not pay."""
 
 
 @dataclass(frozen=True)
