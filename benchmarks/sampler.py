@@ -2,12 +2,13 @@
 
 Prints the time of 18 Heun steps over that of their 35 evaluations made alone, the time to compile 180 steps over that
 for 18, and the same with the memory for 1,000 and 10 ancestral steps, on the network of `experiments.edm_digits`.
-Ratios within one run; medians, in turn A B A B.
+Ratios within one run; medians, in turn A B A B. Writes JSON with --out.
 """
 
 import statistics
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -28,6 +29,8 @@ class Config:
     """Images drawn at once."""
     repeats: int = 7
     """Timed pairs; the median is printed."""
+    out: Path | None = None
+    """JSON file to write, such as benchmarks/results/sampler-DEVICE.json."""
 
 
 def main(config: Config) -> None:
@@ -84,6 +87,11 @@ def main(config: Config) -> None:
         f"{memory[0]:.2f} and {memory[1]:.2f} MB"
     )
     print(f"18 steps take {statistics.median(a for a, _ in pairs):.2f} s; compiling takes {heun_pairs[0][1][0]:.1f} s")
+    if config.out:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+        ratios = {"compile_ratio": ratio, "ancestral_compile_ratio": ratio_ancestral, "ancestral_megabytes": memory}
+        made = {"steps_over_evaluations": overhead, **ratios, "batch": config.batch}
+        workdir.write_json(config.out, made | found)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,135 @@
+"""Images a second in training and in sampling, and whether data keep up: python -m benchmarks.throughput
+
+For every named experiment: its training step as `fit` compiles it, on random images of its data's shape, and its own
+sampler in one compiled call; steady state, without compilation. The input pipeline is measured beside them, batches of
+CIFAR-10's size from the cache, and set against each training step that reads images of that size. Prints a table and
+writes JSON with --out.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from benchmarks import data
+from benchmarks.timing import best
+from experiments import ddgan_digits, ddpm_digits, draw, edm_cifar, edm_digits, score_sde_digits, stages, workdir
+from experiments.system import System
+from jaxdiff.train import sharding
+from jaxdiff.train.loop import program
+
+BENCHED: dict[str, tuple[ModuleType, dict[str, Any]]] = {
+    "edm_digits": (edm_digits, {}),
+    "ddpm_digits": (ddpm_digits, {}),
+    "score_sde_digits": (score_sde_digits, {}),
+    "ddgan_digits": (ddgan_digits, {}),
+    "edm_cifar": (edm_cifar, {"data": "cifar10"}),
+}
+"""Experiments and the flags of theirs that are not the default."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Throughput of whole experiments."""
+
+    names: tuple[str, ...] = tuple(BENCHED)
+    """Experiments to measure."""
+    batch: int = 0
+    """Images at once in training and sampling; 0 for each experiment's own in training and 100 in sampling."""
+    cifar_batch: int = 4
+    """The same for edm_cifar, which a CPU cannot take by its own 512."""
+    repeats: int = 3
+    """Timed calls; the shortest counts."""
+    out: Path | None = None
+    """JSON file to write, such as benchmarks/results/throughput-DEVICE.json."""
+
+
+def settings(name: str, config: Config) -> tuple[Any, System]:
+    """(config, system) of an experiment at the batch that is asked for."""
+    module, flags = BENCHED[name]
+    batch = config.cifar_batch if name == "edm_cifar" else config.batch
+    told = module.Config(**flags, **({"batch_size": batch} if batch else {}))
+    told = module.resolve(told) if hasattr(module, "resolve") else told
+    return told, module.system(told)
+
+
+def training(told: Any, system: System, repeats: int) -> tuple[float, Any]:
+    """Images a second of the step as `fit` runs it, and the state after it."""
+    mesh = sharding.data_mesh(told.fsdp)
+    how = stages.learning(told, system)
+    state = sharding.made(mesh, how.create, jax.random.key(0))
+    run = program(how.step, mesh, sharding.state_sharding(mesh, state))
+    count = max(told.steps_per_dispatch, 1)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (count, told.batch_size, *system.shape)).astype(np.float32)
+    labels = rng.integers(0, max(system.num_classes, 1), (count, told.batch_size)).astype(np.int32)
+    batch = sharding.place({"image": images, "label": labels}, sharding.split(mesh, axis=1))
+    key = sharding.spread(jax.random.key(1), sharding.replicated(mesh))
+    held = [state]
+
+    def step() -> Any:
+        held[0], metrics = run(held[0], key, batch)  # the state that went in is donated
+        return metrics
+
+    with jax.set_mesh(mesh):
+        shortest = best(step, repeats)
+    return count * told.batch_size / shortest, held[0]
+
+
+def sampling(told: Any, system: System, params: Any, batch: int, repeats: int) -> tuple[float, int]:
+    """Images a second of the experiment's own sampler, and its evaluations an image."""
+    plan = system.sampling(told.num_steps)
+    seeds = np.arange(batch)
+    request = draw.Request(plan.sampler, plan.sigmas, seeds, draw.balanced_labels(seeds, system.num_classes))
+    run = draw.compile_batch(system, request)
+    labels = None if request.labels is None else jnp.asarray(request.labels)
+    return batch / best(lambda: run(params, jnp.asarray(seeds, jnp.uint32), labels), repeats), plan.nfe
+
+
+def measure(name: str, config: Config) -> dict[str, Any]:
+    """Both rates of an experiment."""
+    told, system = settings(name, config)
+    trained, state = training(told, system, config.repeats)
+    num = config.cifar_batch if name == "edm_cifar" else config.batch or 100
+    drawn, nfe = sampling(told, system, state.ema, num, config.repeats)
+    return {
+        "training_images_per_second": trained,
+        "batch": told.batch_size,
+        "sampling_images_per_second": drawn,
+        "sampled_at_once": num,
+        "evaluations": nfe,
+        "shape": list(system.shape),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.ema)),
+    }
+
+
+def main(config: Config) -> None:
+    """Measure, print, write."""
+    if unknown := [name for name in config.names if name not in BENCHED]:
+        raise ValueError(f"names has unknown experiments {', '.join(unknown)}; known are {', '.join(BENCHED)}")
+    rows = {}
+    print(f"{'experiment':<20}{'training':>12}{'sampling':>12}{'evaluations':>13}  images/s")
+    for name in config.names:
+        row = rows[name] = measure(name, config)
+        print(
+            f"{name:<20}{row['training_images_per_second']:>12.2f}{row['sampling_images_per_second']:>12.2f}"
+            f"{row['evaluations']:>13}"
+        )
+    read = data.cached(replace(data.Config(), num_images=10_000))
+    print(f"{'data from the cache':<20}{read:>12,.0f}")
+    needs = {n: read / r["training_images_per_second"] for n, r in rows.items() if r["shape"] == [32, 32, 3]}
+    for name, ratio in needs.items():
+        print(f"data / training step of {name}: {ratio:,.0f} x")
+    if config.out:
+        config.out.parent.mkdir(parents=True, exist_ok=True)
+        found = {"rows": rows, "data_images_per_second": read, "data_over_step": needs, **workdir.environment()}
+        workdir.write_json(config.out, found)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, prog="benchmarks.throughput"))
