@@ -1,8 +1,8 @@
 """All benchmarks that need no trained run, one after another, and one table: python -m benchmarks
 
 Each runs in a process of its own, so that none sees another's memory or flags, and writes its JSON to
-OUT/NAME-DEVICE.json; what is there already is not run again, so that the command goes on where it was stopped. `faults`,
-`families`, `consistency` and `truncation` take longer or need runs and are started by themselves.
+OUT/NAME-DEVICE.json; what is there already is not run again, so that the command goes on where it was stopped.
+`faults`, `families`, `consistency` and `truncation` take longer or need runs and are started by themselves.
 """
 
 import os
@@ -43,8 +43,8 @@ def adversarial(found: Found) -> dict[str, str]:
 
 def throughput(found: Found) -> dict[str, str]:
     rates = {
-        name: f"{row['training_images_per_second']:.4g} images/s in training, {row['sampling_images_per_second']:.4g} in "
-        f"sampling by {row['evaluations']} evaluations"
+        name: f"{row['training_images_per_second']:.4g} images/s in training, "
+        f"{row['sampling_images_per_second']:.4g} in sampling by {row['evaluations']} evaluations"
         for name, row in found["rows"].items()
     }
     data = {f"data / training step of {name}": f"{ratio:,.0f} x" for name, ratio in found["data_over_step"].items()}
@@ -56,9 +56,8 @@ def data(found: Found) -> dict[str, str]:
 
 
 def checkpoints(found: Found) -> dict[str, str]:
-    return {
-        "a save a minute": f"{found['share_at_one_a_minute']:.2%} of the time, {1e3 * found['seconds_a_save']:.0f} ms a save"
-    }
+    share, cost = found["share_at_one_a_minute"], found["seconds_a_save"]
+    return {"a save a minute": f"{share:.2%} of the time, {1e3 * cost:.0f} ms a save"}
 
 
 def memory(found: Found) -> dict[str, str]:
