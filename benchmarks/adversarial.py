@@ -8,7 +8,6 @@ convolutional, those of `experiments.ddgan_cifar --data digits`. Step and parts 
 moment of one machine; the median of all turns counts. Writes JSON with --out.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +20,7 @@ import numpy as np
 import optax
 import tyro
 
+from benchmarks.record import keep
 from benchmarks.timing import seconds
 from experiments import ddgan, ddgan_cifar, workdir
 from jaxdiff.losses import adversarial, ddgan_process
@@ -133,12 +133,8 @@ def main(config: Config) -> None:
         f"step / sum of its parts: {found['ratio_of_seconds']:.3f} of the time (quartiles {low:.3f} to {high:.3f}), "
         f"{found['ratio_of_flops']:.3f} of the FLOPs"
     )
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        settings = {"batch": config.batch, "r1_every": config.r1_every, "repeats": config.repeats}
-        config.out.write_text(
-            json.dumps({"date": str(date.today()), **about, "config": settings, **found}, indent=2) + "\n"
-        )
+    settings = {"batch": config.batch, "r1_every": config.r1_every, "repeats": config.repeats}
+    keep(config.out, {"config": settings, **found})
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from benchmarks.record import keep
 from experiments import edm_digits, stages, workdir
 from jaxdiff.data import digits, pipeline
 from jaxdiff.train import sharding
@@ -86,11 +87,9 @@ def main(config: Config) -> None:
     print(f"the call to save: {1e3 * np.median(calls):.1f} ms")
     print(f"a save costs the run {1e3 * median:.0f} ms (quartiles {1e3 * low:.0f} to {1e3 * high:.0f})")
     print(f"at one save a minute: {median / 60:.2%} of the time (asked: at most 2 %)")
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        made = {"share_at_one_a_minute": median / 60, "seconds_a_save": median, "quartiles": [low, high]}
-        made |= {"call_seconds": float(np.median(calls)), "state_bytes": size, "pairs": config.pairs}
-        workdir.write_json(config.out, {**made, "step_seconds": float(np.median(times[:, 1])) / config.steps, **about})
+    made = {"share_at_one_a_minute": median / 60, "seconds_a_save": median, "quartiles": [low, high]}
+    made |= {"call_seconds": float(np.median(calls)), "state_bytes": size, "pairs": config.pairs}
+    keep(config.out, {**made, "step_seconds": float(np.median(times[:, 1])) / config.steps})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ images without compilation, Frechet distance, its ratio to the teacher's at 35 e
 of training. Seconds are of one run on one machine: compare them with each other only.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import tyro
 
 from benchmarks.families import measure
+from benchmarks.record import keep
 from experiments import consistency_digits, draw, runs, stages, workdir
 
 METHODS = ("cd", "ct", "ict", "ect", "scd", "sct")
@@ -77,9 +77,7 @@ def main(config: Config) -> None:
     one = next(found for found in table if found["evaluations"] == 1)
     speedup = table[0]["seconds_per_1000"] / one["seconds_per_1000"]
     print(f"one evaluation is {speedup:.1f} times as fast as the teacher's {table[0]['evaluations']}")
-    if config.out:
-        found = {"num_images": config.num_images, "speedup": speedup, "rows": table, **workdir.environment()}
-        config.out.write_text(json.dumps(found, indent=2) + "\n")
+    keep(config.out, {"num_images": config.num_images, "speedup": speedup, "rows": table})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Images of CIFAR-10's size in batches by `pipeline.batches`, from arrays in memory, from the ArrayRecord files that
 `data.cifar10` keeps, and from a zip file of PNGs as `experiments.dataset` makes it; and ArrayRecord one record at a
-time, as a source without `take` is read. Prints images a second and writes data.json.
+time, as a source without `take` is read. Prints images a second; writes JSON with --out.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from experiments import workdir
+from benchmarks.record import keep
 from jaxdiff.data import folder, folder_writer, pipeline, records
 
 
@@ -28,8 +28,8 @@ class Config:
     """Images a batch."""
     seconds: float = 3.0
     """For which each source is read, after a batch that is not counted."""
-    out: Path = Path("data.json")
-    """Where the numbers go."""
+    out: Path | None = None
+    """JSON file to write, such as benchmarks/results/data-DEVICE.json."""
 
 
 class OneByOne:
@@ -90,7 +90,7 @@ def main(config: Config) -> None:
     for name, rate in found.items():
         print(f"{name:<26}{rate:>10,} images/s")
     settings = {"num_images": config.num_images, "batch_size": config.batch_size, "seconds": config.seconds}
-    workdir.write_json(config.out, {"images_per_second": found, **settings, **workdir.environment()})
+    keep(config.out, {"images_per_second": found, **settings})
 
 
 if __name__ == "__main__":

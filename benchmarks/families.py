@@ -6,7 +6,6 @@ seconds per 1,000 images without compilation, and the Frechet distance. Seconds 
 them with each other only.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from benchmarks.record import keep
 from benchmarks.timing import seconds
-from experiments import draw, runs, score_sde, stages, workdir
+from experiments import draw, runs, score_sde, stages
 from experiments.system import Continuous, System
 from jaxdiff import flow, samplers
 from jaxdiff import sde as sdes
@@ -97,9 +97,7 @@ def main(config: Config) -> None:
         row = {"sampler": name, "evaluations": count, "seconds_per_1000": round(taken, 2), **metrics}
         table.append(row)
         print(f"{name:<34}{count:>12.0f}{taken:>12.1f}{row['frechet_pixels']:>10.2f}{row['svm_accuracy']:>8.3f}")
-    if config.out:
-        found = {"num_images": config.num_images, "rows": table, **workdir.environment()}
-        config.out.write_text(json.dumps(found, indent=2) + "\n")
+    keep(config.out, {"num_images": config.num_images, "rows": table})
 
 
 if __name__ == "__main__":

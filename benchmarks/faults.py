@@ -3,7 +3,7 @@
 Each kill is a run of its own, ended by `kill -9` at a seeded moment while it waits for data, while a step is in flight,
 or while a checkpoint is being written, and started again; its final state must equal the unbroken run's, bit for bit.
 Each damage is a copy of the finished run whose newest checkpoint has files cut short, zeroed or deleted: the checkpoint
-before must be read instead. Prints one table and writes faults.json. Runs are forks of this process, which imports
+before must be read instead. Prints one table and writes JSON with --out. Runs are forks of this process, which imports
 everything once and leaves the devices to them; compiled programs are shared by JAX's cache.
 """
 
@@ -30,7 +30,7 @@ import numpy as np
 import optax
 import tyro
 
-from experiments import workdir
+from benchmarks.record import keep
 from jaxdiff import losses, precond
 from jaxdiff.data import digits, pipeline
 from jaxdiff.nets.mlp import MLP
@@ -54,8 +54,8 @@ class Config:
     """Checkpoints that are damaged: cut short, zeroed, deleted, in turn."""
     seed: int = 0
     """Of the moments and of the files."""
-    out: Path = Path("faults.json")
-    """Where the numbers go."""
+    out: Path | None = None
+    """JSON file to write, such as benchmarks/results/faults-DEVICE.json."""
 
 
 class Dying:
@@ -237,8 +237,7 @@ def main(config: Config) -> None:
     print(line.replace(str(folder), "WORKDIR"))
     table = {kind: {"survived": sum(found), "of": len(found)} for kind, found in counts.items()}
     said = line.replace(str(folder), "WORKDIR")
-    found = {"faults": table, "moments": moments, "full_disk_says": said, "seed": config.seed}
-    workdir.write_json(config.out, {**found, **workdir.environment()})
+    keep(config.out, {"faults": table, "moments": moments, "full_disk_says": said, "seed": config.seed})
     sys.exit(1 if lost else 0)
 
 

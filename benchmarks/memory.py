@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from experiments import edm_cifar, edm_digits, stages, workdir
+from benchmarks.record import keep
+from experiments import edm_cifar, edm_digits, stages
 from jaxdiff.train import sharding
 from jaxdiff.train.loop import program
 
@@ -84,9 +85,7 @@ def main(config: Config) -> None:
         told = told if config.digits else edm_cifar.resolve(replace(told, data="cifar10"))
         row = rows[name] = planned(told, module.system(told), num_devices)
         print(f"{name:<28}{row['state'] / 1e6:>10.1f}{row['temporary'] / 1e6:>14.1f}", flush=True)
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        workdir.write_json(config.out, {"rows": rows, "batch": config.batch, **workdir.environment()})
+    keep(config.out, {"rows": rows, "batch": config.batch})
 
 
 if __name__ == "__main__":

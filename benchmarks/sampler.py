@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import tyro
 
+from benchmarks.record import keep
 from benchmarks.timing import seconds
 from experiments import edm_digits, workdir
 from jaxdiff import betas, grids
@@ -87,11 +88,8 @@ def main(config: Config) -> None:
         f"{memory[0]:.2f} and {memory[1]:.2f} MB"
     )
     print(f"18 steps take {statistics.median(a for a, _ in pairs):.2f} s; compiling takes {heun_pairs[0][1][0]:.1f} s")
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        ratios = {"compile_ratio": ratio, "ancestral_compile_ratio": ratio_ancestral, "ancestral_megabytes": memory}
-        made = {"steps_over_evaluations": overhead, **ratios, "batch": config.batch}
-        workdir.write_json(config.out, made | found)
+    ratios = {"compile_ratio": ratio, "ancestral_compile_ratio": ratio_ancestral, "ancestral_megabytes": memory}
+    keep(config.out, {"steps_over_evaluations": overhead, **ratios, "batch": config.batch})
 
 
 if __name__ == "__main__":

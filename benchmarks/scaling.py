@@ -1,9 +1,9 @@
 """What a training step sends between devices, read from the compiled program: python -m benchmarks.scaling
 
 Compiles the step of `experiments.edm_digits` for 1, 2, 4 and 8 devices, data parallel and fully sharded, and prints the
-number and the bytes of its collectives, and the bytes of state that each device holds. Writes scaling.json. Devices are
-simulated on the CPU where there are none: XLA's CPU backend keeps a reduction and the cut after it apart, where those
-for GPU and TPU have one reduce-scatter.
+number and the bytes of its collectives, and the bytes of state that each device holds. Writes JSON with --out. Devices
+are simulated on the CPU where there are none: XLA's CPU backend keeps a reduction and the cut after it apart, where
+those for GPU and TPU have one reduce-scatter.
 """
 
 import math
@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from experiments import edm_digits, stages, workdir
+from benchmarks.record import keep
+from experiments import edm_digits, stages
 from jaxdiff.train import sharding
 from jaxdiff.train.loop import program
 from jaxdiff.train.step import Step
@@ -54,8 +55,8 @@ class Config:
     """Width of the network."""
     dtype: str = "float32"
     """Type of computation."""
-    out: Path = Path("scaling.json")
-    """Where the numbers go."""
+    out: Path | None = None
+    """JSON file to write, such as benchmarks/results/scaling-DEVICE.json."""
 
 
 def collectives(text: str) -> list[Collective]:
@@ -135,7 +136,7 @@ def main(config: Config) -> None:
     rows = [measure(how.step, how.create, batch, num, fsdp) for num, fsdp in ways]
     show(rows)
     settings = {"batch_size": config.batch_size, "model_channels": config.model_channels, "dtype": config.dtype}
-    workdir.write_json(config.out, {"rows": rows, **settings, **workdir.environment()})
+    keep(config.out, {"rows": rows, **settings})
 
 
 if __name__ == "__main__":

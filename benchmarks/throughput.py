@@ -17,8 +17,9 @@ import numpy as np
 import tyro
 
 from benchmarks import data
+from benchmarks.record import keep
 from benchmarks.timing import best
-from experiments import ddgan_digits, ddpm_digits, draw, edm_cifar, edm_digits, score_sde_digits, stages, workdir
+from experiments import ddgan_digits, ddpm_digits, draw, edm_cifar, edm_digits, score_sde_digits, stages
 from experiments.system import System
 from jaxdiff.train import sharding
 from jaxdiff.train.loop import program
@@ -125,10 +126,7 @@ def main(config: Config) -> None:
     needs = {n: read / r["training_images_per_second"] for n, r in rows.items() if r["shape"] == [32, 32, 3]}
     for name, ratio in needs.items():
         print(f"data / training step of {name}: {ratio:,.0f} x")
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        found = {"rows": rows, "data_images_per_second": read, "data_over_step": needs, **workdir.environment()}
-        workdir.write_json(config.out, found)
+    keep(config.out, {"rows": rows, "data_images_per_second": read, "data_over_step": needs})
 
 
 if __name__ == "__main__":

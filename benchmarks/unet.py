@@ -5,7 +5,6 @@ count, their share of what one 3x3 convolution 128 -> 128 at 32x32 reaches in th
 (forward and backward for training, forward for sampling), compile time and peak memory. Writes JSON with --out.
 """
 
-import json
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 import optax
 import tyro
 
+from benchmarks.record import keep
 from benchmarks.timing import best, seconds
 from experiments import edm_recipes, workdir
 from jaxdiff import grids, precond
@@ -118,11 +118,9 @@ def main(config: Config) -> None:
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"peak memory of the process: {peak:.2f} GB")
-    if config.out:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        record = {"date": str(date.today()), **about, "config": {"dtype": config.dtype, "batch": config.batch}}
-        record |= {"convolution_flops_per_second": {"forward": ceiling[False], "forward_backward": ceiling[True]}}
-        config.out.write_text(json.dumps({**record, "results": found, "peak_gigabytes": peak}, indent=2) + "\n")
+    record = {"config": {"dtype": config.dtype, "batch": config.batch}, "results": found, "peak_gigabytes": peak}
+    record |= {"convolution_flops_per_second": {"forward": ceiling[False], "forward_backward": ceiling[True]}}
+    keep(config.out, record)
 
 
 if __name__ == "__main__":
