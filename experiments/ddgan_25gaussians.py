@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import cli, ddgan, devices, draw, stages, workdir
+from experiments import cli, ddgan, devices, draw, stages, watching, workdir
 from experiments.system import System
 from jaxdiff.data import gaussians, pipeline
 from jaxdiff.metrics import modes
@@ -54,6 +54,8 @@ class Config(ddgan.DDGAN):
     """Steps between lines of metrics.jsonl."""
     checkpoint_every: int = 5_000
     """Steps between checkpoints."""
+    grid_every: int = 0
+    """0: points make no grids."""
     num_samples: int = 10_000
     """Points to draw for samples.npz and the metrics."""
     num_points: int = 100_000
@@ -104,6 +106,7 @@ def main(config: Config) -> None:
     started = time.monotonic()
     with cli.bad_input():
         budget = stages.check(config)
+        watching.no_grid(config)
         if config.num_points < 1:
             raise ValueError(f"num_points must be at least 1, got {config.num_points}")
         built = of_points(config)
