@@ -106,11 +106,14 @@ def history(path):
 
 def test_offline_by_its_own_client(tmp_path, monkeypatch):
     """W&B keeps a folder of each process, for `wandb sync`; together they are the run."""
+    import wandb
+
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     said = []
     for num_steps in (4, 8):
         train(tmp_path, num_steps, [weights_and_biases(tmp_path, "digits")], picture, said, grid_every=4)
+    wandb.teardown()  # as at the end of a process: its own process has then written everything
     assert not [line for line in said if "failed" in line]
     name = (tmp_path / "wandb" / "run_id").read_text().strip()
     files = sorted((tmp_path / "wandb").glob(f"offline-run-*/run-{name}.wandb"))
