@@ -24,18 +24,20 @@ ROWS, COLUMNS = 8, 10
 
 @dataclass(frozen=True)
 class Watching:
-    """Ways to watch, beside metrics.jsonl. None changes a number, and a run may be resumed with others."""
+    """Ways to watch, beside metrics.jsonl. None changes a number, and a run may be resumed with others.
+
+    A grid is drawn from the averaged parameters by the run's own sampler, beside the next line of metrics.jsonl.
+    A trace begins when everything is compiled.
+    """
 
     tensorboard: bool = False
     """Write the metrics and the grids for TensorBoard too: tensorboard --logdir WORKDIR/tensorboard."""
     wandb: str = ""
     """Project of Weights & Biases that is sent the metrics and the grids; WANDB_MODE=offline only keeps them."""
     grid_every: int = 5_000
-    """Steps between grids of samples by the averaged parameters, seeds 0 to 79, in WORKDIR/grids; 0 for none. Drawn
-    beside the next line of metrics.jsonl, by the run's own sampler."""
+    """Steps between grids of samples, seeds 0 to 79, in WORKDIR/grids; 0 for none."""
     profile: int = 0
-    """Steps to trace, once everything is compiled, into WORKDIR/profile: xprof WORKDIR/profile (pip install xprof),
-    or open its perfetto_trace.json.gz at https://ui.perfetto.dev."""
+    """Steps to trace into WORKDIR/profile: run xprof on it, or open its perfetto_trace.json.gz at ui.perfetto.dev."""
 
 
 def monitors(config: Watching, workdir: Path) -> list[Opening]:
