@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import cli, ddgan_dense, devices, draw, stages, workdir
+from experiments import cli, ddgan_dense, devices, draw, stages, watching, workdir
 from experiments.system import System
 from jaxdiff.data import gaussians, pipeline
 from jaxdiff.metrics import modes
@@ -39,6 +39,8 @@ class Config(ddgan_dense.Dense):
     """Of the generator's Adam."""
     discriminator_rate: float = 4e-3
     """Of the discriminator's Adam."""
+    grid_every: int = 0
+    """0: points make no grids."""
     num_samples: int = 10_000
     """Points to draw for samples.npz and the metrics."""
     num_points: int = 100_000
@@ -69,6 +71,7 @@ def main(config: Config) -> None:
     started = time.monotonic()
     with cli.bad_input():
         budget = stages.check(config)
+        watching.no_grid(config)
         if config.num_points < 1:
             raise ValueError(f"num_points must be at least 1, got {config.num_points}")
         built = of_points(config)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli, consistency, ddpm, draw, score_sde, stages, workdir
+from experiments import cli, consistency, ddpm, draw, score_sde, stages, watching, workdir
 from experiments.system import Sampling, System
 from jaxdiff import grids, precond, samplers
 from jaxdiff import sde as sdes
@@ -50,6 +50,8 @@ class Config(stages.Training):
     """Steps between lines of metrics.jsonl."""
     checkpoint_every: int = 5_000
     """Steps between checkpoints."""
+    grid_every: int = 0
+    """0: points make no grids."""
     width: int = 128
     """Hidden features of the network, as many as DDGAN's on these data has."""
     depth: int = 4
@@ -188,9 +190,12 @@ def train(name: str, config: Config, system: System) -> Any:
     """The state at the last step, or where a signal stopped it, from wherever the run's folder stands."""
     with cli.bad_input():
         budget = stages.check(config)
+        watching.no_grid(config)
         workdir.claim(config.workdir, name, config)
     how = stages.learning(config, system)
     key_init, key_train = jax.random.split(jax.random.key(config.seed))
     state = how.begin(jax.jit(how.create)(key_init))
     batches = Stream(config.batch_size, config.seed)
-    return fit(how.step, state, batches, key_train, budget, config.workdir, workdir.to_json(config))
+    monitors = watching.monitors(config, config.workdir)
+    of_config = workdir.to_json(config)
+    return fit(how.step, state, batches, key_train, budget, config.workdir, of_config, monitors=monitors)

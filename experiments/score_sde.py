@@ -26,6 +26,8 @@ class ScoreSDE(stages.Training):
 
     num_steps: int = 500
     """Predictor steps, each with one correction: twice as many evaluations."""
+    grid_every: int = 50_000
+    """Steps between grids of samples, seeds 0 to 79, in WORKDIR/grids; 0 for none. Each costs 1,000 evaluations."""
     sde: Literal["vp", "subvp", "ve"] = "vp"
     """Forward process."""
     beta_min: float = 0.1

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from experiments import cli, devices, draw, sources, workdir
+from experiments import cli, devices, draw, sources, watching, workdir
 from experiments.picture import image_grid, save_png
 from experiments.system import Learning, Sampling, System
 from jaxdiff.data import digits, pipeline, pixels
@@ -24,7 +24,7 @@ from jaxdiff.types import Array, Params
 
 
 @dataclass(frozen=True)
-class Training(devices.Devices):
+class Training(watching.Watching, devices.Devices):
     """What every experiment on digits can be told."""
 
     workdir: Path = Path("runs/unnamed")
@@ -130,8 +130,9 @@ def check(config: Training) -> Budget:
         )
     average(config)
     dispatch = config.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 25)
+    watching.monitors(config, config.workdir)
     saving = (config.checkpoint_every, config.keep_last, config.keep_every)
-    return Budget(config.steps, dispatch, config.log_every, *saving)
+    return Budget(config.steps, dispatch, config.log_every, *saving, config.grid_every, config.profile)
 
 
 def optimizer(config: Training) -> optax.GradientTransformation:
@@ -157,8 +158,13 @@ def train(config: Training, system: System, source: pipeline.Source, budget: Bud
     batches = pipeline.batches(source, config.batch_size, config.seed)
     # Bytes become floats on the devices; digits are floats already.
     step = lambda state, key, batch: how.step(state, key, pixels.normalise(batch))  # noqa: E731
+    look = watching.grid(system, config.num_steps, config.workdir / "grids", config.fsdp) if config.grid_every else None
+    monitors = watching.monitors(config, config.workdir)
     of_config = workdir.to_json(config)
-    return fit(step, state, batches, key_train, budget, config.workdir, of_config, fsdp=config.fsdp)
+    return fit(
+        step, state, batches, key_train, budget, config.workdir, of_config,
+        fsdp=config.fsdp, monitors=monitors, look=look,
+    )  # fmt: skip
 
 
 def learning(config: Training, system: System) -> Learning:

@@ -13,8 +13,12 @@ from typing import Any, BinaryIO
 
 import jax
 
-WHERE = ("workdir", "fsdp", "distributed", "coordinator_address", "num_processes", "process_id")
-"""Fields of a config that say where a run is and on what, not what it is: a run may go on on other devices."""
+WHERE = (
+    *("workdir", "fsdp", "distributed", "coordinator_address", "num_processes", "process_id"),
+    *("tensorboard", "wandb", "grid_every", "profile"),
+)
+"""Fields of a config that say where a run is, on what, and who watches it, not what it is: a run may go on on other
+devices, watched by others."""
 
 
 def claim(workdir: Path, experiment: str, config: Any) -> Path:

@@ -1,8 +1,6 @@
 """The loop around the step: resume, progress, metrics, checkpoints, signals. It changes no number."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +13,9 @@ from tqdm import tqdm
 from jaxdiff.train import hosts, sharding
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.train.metrics import MetricsFile
+from jaxdiff.train.monitor import Monitors, Opening
+from jaxdiff.train.profile import Profile
+from jaxdiff.train.progress import progress, show
 from jaxdiff.train.state import TrainState
 from jaxdiff.train.step import Step, many_steps
 from jaxdiff.types import Key, PyTree
@@ -44,6 +45,8 @@ class Budget:
       log_every, checkpoint_every: in steps; both happen between dispatches.
       keep_last: checkpoints to keep.
       keep_every: of every so many steps one checkpoint more is kept for good; 0 for none.
+      grid_every: `fit` looks at the state at the first line of metrics after every so many steps; 0 for never.
+      profile: steps to trace into profile/, see `profile.Profile`; 0 for none.
     """
 
     num_steps: int
@@ -52,10 +55,12 @@ class Budget:
     checkpoint_every: int = 500
     keep_last: int = 3
     keep_every: int = 0
+    grid_every: int = 0
+    profile: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            least = 0 if name == "keep_every" else 1
+            least = 0 if name in ("keep_every", "grid_every", "profile") else 1
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
 
@@ -70,6 +75,8 @@ def fit(
     config: dict[str, Any] | None = None,
     report: Callable[[str], None] = tqdm.write,
     fsdp: int = 1,
+    monitors: Sequence[Opening] = (),
+    look: Callable[[int, Any], np.ndarray] | None = None,
 ) -> TrainState:
     """Train from the newest checkpoint in `workdir` (or from `state`) to `budget.num_steps`.
 
@@ -87,10 +94,15 @@ def fit(
       config: JSON values, saved with every checkpoint.
       report: is told what a person should know, a line at a time.
       fsdp: devices over which the state is cut, see `sharding`; 1 copies it to all.
+      monitors: are told what metrics.jsonl is told, and shown what `look` sees, by process 0.
+      look: (step, state) -> an image of it, uint8 [H, W, C], as often as the budget says; all processes call it. An
+        OSError or FloatingPointError is reported, and training goes on.
     Returns: the last state.
-    Raises: ValueError when fsdp does not fit devices or state; TrainingDiverged when a loss or gradient is not finite,
-      naming the step and the last good checkpoint.
+    Raises: ValueError when fsdp does not fit devices or state, or the budget asks for looks and there is no `look`;
+      TrainingDiverged when a loss or gradient is not finite, naming the step and the last good checkpoint.
     """
+    if budget.grid_every and look is None:
+        raise ValueError(f"grid_every={budget.grid_every} asks for images of the state, and there is nothing to see")
     mesh = sharding.data_mesh(fsdp)
     whole, cut = sharding.replicated(mesh), sharding.state_sharding(mesh, state)
     state, key = sharding.spread(state, cut), sharding.spread(key, whole)
@@ -103,6 +115,8 @@ def fit(
         batches.set_state(restored.extra["data"])
         report(f"resuming from step {done}")
     metrics = MetricsFile(workdir / "metrics.jsonl", done, hosts.first())
+    watched = Monitors(monitors if hosts.first() and done < budget.num_steps else (), done, config or {}, report)
+    profile = Profile(workdir / "profile", budget.profile if hosts.first() else 0, report)
 
     def save(done: int, state: TrainState) -> None:
         try:
@@ -110,15 +124,32 @@ def fit(
         except OSError as error:
             warn(f"{error}; training goes on")
 
+    def note(line: dict[str, Any]) -> None:
+        try:
+            metrics.write(line)
+        except OSError as error:
+            report(f"metrics.jsonl could not be written: {error}; training goes on")
+        watched.scalars(line["step"], {name: value for name, value in line.items() if name != "step"})
+
+    def see(done: int, state: TrainState) -> None:
+        assert look is not None  # as the budget was asked
+        try:
+            with metrics.paused():
+                watched.image(done, "samples", look(done, state))
+        except (OSError, FloatingPointError) as error:
+            warn(f"no image of step {done}: {error}; training goes on")
+
     pending: list[tuple[int, dict[str, jax.Array]]] = []
-    index = 0
-    with jax.set_mesh(mesh), hosts.stopping() as stop, _progress(budget.num_steps, done) as bar:
+    index, seen = 0, done
+    with jax.set_mesh(mesh), hosts.stopping() as stop, progress(budget.num_steps, done) as bar:
         try:
             while done < budget.num_steps:
                 count = min(budget.steps_per_dispatch - done % budget.steps_per_dispatch, budget.num_steps - done)
                 stacked = jax.tree.map(lambda *a: np.stack(a), *[next(batches) for _ in range(count)])
-                state, values = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
+                with jax.profiler.StepTraceAnnotation("train", step_num=done):
+                    state, values = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
                 before, done = done, done + count
+                profile.after(done, values)
                 pending.append((before, values))
                 stopping = stop(index)  # asked once, so that who stops has saved; a later signal waits for its turn
                 index += 1
@@ -129,15 +160,15 @@ def fit(
                     pending = []
                     examples = jax.tree.leaves(stacked)[0].shape[1] * jax.process_count()
                     line["images_per_second"] = round(metrics.rate(done) * examples, 1)
-                    try:
-                        metrics.write(line)
-                    except OSError as error:
-                        report(f"metrics.jsonl could not be written: {error}; training goes on")
-                    _show(bar, line, budget, report)
+                    note(line)
+                    show(bar, line, report)
                 if saving:
                     save(done, state)
                 if stopping:
                     break
+                if not pending and budget.grid_every and done // budget.grid_every > seen // budget.grid_every:
+                    see(done, state)  # after a line, for which the host has waited anyway
+                    seen = done
             if done < budget.num_steps:
                 saved = checkpoints.steps()
                 where = f"saved at step {saved[-1]}" if saved else "nothing is saved"
@@ -147,6 +178,8 @@ def fit(
                 checkpoints.close()
             except OSError as error:
                 warn(str(error))
+            profile.close()
+            watched.close()  # last, since a service may take its time
     return state
 
 
@@ -159,18 +192,6 @@ def program(step: Step, mesh: Mesh, cut: PyTree) -> Any:
       mesh: of `sharding.data_mesh`; cut: of `sharding.state_sharding`.
     """
     return jax.jit(many_steps(step), donate_argnums=0, out_shardings=(cut, sharding.replicated(mesh)))
-
-
-def _show(bar: tqdm, line: dict[str, Any], budget: Budget, report: Callable[[str], None]) -> None:
-    """The bar on a terminal; elsewhere about ten lines in all."""
-    before, done = bar.n, line["step"]
-    bar.n = done
-    losses = {name: f"{value:.4f}" for name, value in line.items() if name.endswith("loss")}
-    bar.set_postfix(losses, images_per_s=line["images_per_second"])
-    tenth = max(budget.num_steps // 10, 1)
-    if bar.disable and done // tenth > before // tenth:
-        shown = ", ".join(f"{name} {value}" for name, value in losses.items())
-        report(f"step {done}/{budget.num_steps}: {shown}, {line['images_per_second']} images/s")
 
 
 def _fetch(pending: list[tuple[int, dict[str, jax.Array]]], checkpoints: Checkpoints) -> dict[str, Any]:
@@ -187,11 +208,3 @@ def _fetch(pending: list[tuple[int, dict[str, jax.Array]]], checkpoints: Checkpo
                 "Try a lower learning rate, gradient clipping, or look for bad values in the data"
             )
     return {"step": first + steps, **{name: float(np.mean(value)) for name, value in joined.items()}}
-
-
-@contextmanager
-def _progress(total: int, done: int) -> Iterator[tqdm]:
-    disable = None if hosts.first() else True
-    with tqdm(total=total, initial=done, desc="training", unit="step", disable=disable, file=sys.stderr) as bar:
-        bar.n = done
-        yield bar

@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,13 @@ class MetricsFile:
         rate = (done - self.done) / max(now - self.since, 1e-9)
         self.done, self.since = done, now
         return rate
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens within is no training, and not counted in the rate."""
+        began = time.monotonic()
+        yield
+        self.since += time.monotonic() - began
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line."""

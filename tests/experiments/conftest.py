@@ -26,6 +26,7 @@ def command(module, *flags):
 @pytest.fixture(scope="session")
 def smoke_run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "edm_digits"
-    done = command("edm_digits", "--smoke", "--workdir", workdir)
+    watched = ("--tensorboard", "--grid-every", "4", "--profile", "2")
+    done = command("edm_digits", "--smoke", "--workdir", workdir, *watched)
     assert done.returncode == 0, done.stderr
     return workdir, done

@@ -6,6 +6,7 @@ import resource
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import pytest
 from jaxdiff.data import pipeline
 from jaxdiff.train import ema, loop, sharding
 from jaxdiff.train.checkpoint import Checkpoints, checksums
+from jaxdiff.train.monitor import Opening
 from jaxdiff.train.state import create
 from jaxdiff.train.step import many_steps, train_step
 from tests.train import tiny_run
@@ -175,8 +177,9 @@ def test_the_spy_sees_reads(reads):
     assert len(reads) == before
 
 
+@pytest.mark.parametrize("watched", [False, True])
 @pytest.mark.parametrize("log_every", [6, 2])
-def test_the_host_waits_for_the_device_only_to_log(tmp_path, reads, log_every):
+def test_the_host_waits_for_the_device_only_to_log(tmp_path, reads, log_every, watched):
     """Transfer guards do not bite on CPUs, hence the spy; the last step is left out, since it is saved."""
     at = {}
 
@@ -185,9 +188,14 @@ def test_the_host_waits_for_the_device_only_to_log(tmp_path, reads, log_every):
             at[self.count] = len(reads)  # reads before batch number `count` was asked for
             return super().__next__()
 
+    def look(step, state):
+        return np.full((2, 2, 3), state.ema["w"][0] > 0, np.uint8)
+
     step, state = make()
-    budget = loop.Budget(6, log_every=log_every, checkpoint_every=6)
-    loop.fit(step, state, Watching(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
+    budget = loop.Budget(6, log_every=log_every, checkpoint_every=6, grid_every=int(watched))
+    told = SimpleNamespace(scalars=lambda *told: None, image=lambda *told: None, close=lambda: None)
+    monitors = [Opening("it", lambda done, config: told)] if watched else []
+    loop.fit(step, state, Watching(bad=-1), KEY, budget, tmp_path, None, lambda line: None, 1, monitors, look)
     waited = [count for count in range(1, 6) if at[count] > at[count - 1]]
     assert waited == [count for count in range(1, 6) if count % log_every == 0]
 

@@ -1,0 +1,147 @@
+"""Monitors behind one interface: what they are told, that none stops training, that packages may be missing."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from jaxdiff.train import loop
+from jaxdiff.train.monitor import Opening, imported
+from jaxdiff.train.tensorboard import tensorboard
+from jaxdiff.train.weights_and_biases import weights_and_biases
+from tests.train.test_loop import KEY, Poisoned, make
+
+
+class Fake:
+    """Keeps what it is told; raises from a step on."""
+
+    def __init__(self, done=0, config=None, fails_at=np.inf):
+        self.done, self.config, self.fails_at = done, config, fails_at
+        self.told, self.closed = [], 0
+
+    def scalars(self, step, values):
+        if step >= self.fails_at:
+            raise ConnectionError("the network is down\nand more lines")
+        self.told.append((step, values))
+
+    def image(self, step, name, image):
+        self.told.append((step, {name: image}))
+
+    def close(self):
+        self.closed += 1
+
+
+def opening(fake, name="fake"):
+    def start(done, config):
+        fake.done, fake.config = done, config
+        return fake
+
+    return Opening(name, start)
+
+
+def picture(step, state):
+    return np.full((4, 4, 3), step, np.uint8)
+
+
+def train(folder, num_steps, monitors=(), look=None, said=None, **budget):
+    step, state = make()
+    budget = loop.Budget(num_steps, **{"log_every": 2, "checkpoint_every": 4, **budget})
+    report = (lambda line: None) if said is None else said.append
+    return loop.fit(step, state, Poisoned(bad=-1), KEY, budget, folder, {"a": 1}, report, monitors=monitors, look=look)
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_monitor_is_told_what_the_file_is(tmp_path):
+    fake = Fake()
+    train(tmp_path, 6, [opening(fake)])
+    assert [{"step": step, **values} for step, values in fake.told] == lines(tmp_path)
+    assert (fake.done, fake.config, fake.closed) == (0, {"a": 1}, 1)
+    train(tmp_path, 8, [opening(fake)])
+    assert fake.done == 6
+    assert [step for step, _ in fake.told] == [2, 4, 6, 8]
+    assert train(tmp_path, 8, [opening(fake)]).step == 8
+    assert fake.closed == 2, "a finished run opens nothing"
+
+
+@pytest.mark.parametrize(("grid_every", "seen"), [(0, []), (3, [4, 6]), (4, [4]), (1, [2, 4, 6])])
+def test_the_state_is_seen_beside_lines(tmp_path, grid_every, seen):
+    fake, states = Fake(), []
+
+    def look(step, state):
+        states.append((step, int(state.step)))
+        return picture(step, state)
+
+    train(tmp_path, 6, [opening(fake)], look, grid_every=grid_every)
+    assert states == [(step, step) for step in seen]
+    shown = {step: values["samples"] for step, values in fake.told if "samples" in values}
+    assert list(shown) == seen
+    assert all((image == step).all() for step, image in shown.items())
+    steps = [step for step, _ in fake.told]
+    assert steps == sorted(steps), "as Weights & Biases asks"
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6], "looking writes no line"
+
+
+def test_looking_changes_nothing(tmp_path):
+    plain = train(tmp_path / "a", 6)
+    watched = train(tmp_path / "b", 6, [opening(Fake())], picture, grid_every=2, profile=2)
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(watched), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_monitor_that_fails_is_reported_once_and_left_alone(tmp_path):
+    said, fails, holds = [], Fake(fails_at=4), Fake()
+    monitors = [opening(fails, "first"), opening(holds, "second")]
+    assert train(tmp_path, 8, monitors, said=said).step == 8
+    assert [line for line in said if "failed" in line] == [
+        "first failed (the network is down); training goes on without it"
+    ]
+    assert [step for step, _ in fails.told] == [2]
+    assert fails.closed == 1
+    assert [step for step, _ in holds.told] == [2, 4, 6, 8]
+
+
+def test_a_monitor_that_cannot_be_opened_is_reported(tmp_path):
+    def refused(done, config):
+        raise PermissionError("not your folder")
+
+    said = []
+    assert train(tmp_path, 4, [Opening("it", refused)], said=said).step == 4
+    assert "it failed (not your folder); training goes on without it" in said
+
+
+def test_an_image_that_cannot_be_made_is_reported(tmp_path):
+    def look(step, state):
+        raise FloatingPointError("not finite")
+
+    said = []
+    assert train(tmp_path, 4, look=look, said=said, grid_every=4).step == 4
+    assert "no image of step 4: not finite; training goes on" in said
+
+
+def test_looks_without_anything_to_see_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="grid_every=5 asks for images"):
+        train(tmp_path, 4, grid_every=5)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("package", "extra"), [("tensorboardX", "tensorboard"), ("wandb", "wandb")])
+def test_a_missing_package_is_one_clear_line(tmp_path, monkeypatch, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    make = {"tensorboard": lambda: tensorboard(tmp_path / "x"), "wandb": lambda: weights_and_biases(tmp_path, "p")}
+    with pytest.raises(ValueError, match=rf"{extra} needs {package} .*pip install 'jaxdiff\[{extra}\]'"):
+        make[extra]()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_package_that_breaks_when_imported_is_too(monkeypatch):
+    def broken(*args, **kwargs):
+        raise TypeError("Descriptors cannot be created directly")
+
+    monkeypatch.setattr("importlib.import_module", broken)
+    with pytest.raises(ValueError, match=r"wandb needs wandb \(Descriptors .*pip install"):
+        imported("wandb", "wandb")
