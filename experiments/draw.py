@@ -75,12 +75,12 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 def draw(system: Drawable, params: Params, request: Request, progress: bool = True) -> Iterator[np.ndarray]:
     """uint8 batches [b, H, W, C] in the order of the seeds; only one batch is in memory at a time.
 
-    The last batch is filled up, so that one program serves them all. A batch that divides by the devices is split over
-    them.
+    The last batch is filled up, so that one program serves them all. A batch that divides by this process's devices is
+    split over them; other processes need not draw along.
     """
     run = compile_batch(system, request)
     num, size = len(request.seeds), min(request.batch_size, len(request.seeds))
-    mesh = sharding.data_mesh()
+    mesh = sharding.own_mesh()
     where = sharding.split(mesh) if size % mesh.size == 0 else sharding.replicated(mesh)
     params = jax.device_put(params, sharding.replicated(mesh))
     bar = tqdm(total=num, desc="sampling", unit="image", disable=None if progress else True)

@@ -5,7 +5,7 @@ cut along it, parameters are put together where the loss is taken, their gradien
 derives the communication from these placements.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -36,9 +36,18 @@ def data_mesh(fsdp: int = 1, num_devices: int | None = None) -> Mesh:
         raise ValueError(f"a mesh of num_devices={num} does not fit the {jax.device_count()} devices")
     if fsdp < 1 or num % fsdp:
         raise ValueError(f"fsdp={fsdp} must be at least 1 and divide the {num} devices: no mesh fits them")
+    return _mesh(jax.devices()[:num], fsdp)
+
+
+def own_mesh() -> Mesh:
+    """The devices of this process alone, for what it does by itself; the axes are those of `data_mesh`."""
+    return _mesh(jax.local_devices(), 1)
+
+
+def _mesh(devices: Sequence[jax.Device], fsdp: int) -> Mesh:
     # Explicit, since the default type of an axis changed between JAX versions.
     axes, types = ("data", "fsdp"), (AxisType.Auto, AxisType.Auto)
-    return jax.make_mesh((num // fsdp, fsdp), axes, axis_types=types, devices=jax.devices()[:num])
+    return jax.make_mesh((len(devices) // fsdp, fsdp), axes, axis_types=types, devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

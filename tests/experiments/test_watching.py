@@ -174,3 +174,5 @@ def test_grids_of_many_devices_and_processes(tmp_path):
     assert list(one) == list(six) == [2, 4, 6]
     for step, image in one.items():
         assert np.abs(image.astype(int) - six[step]).max() <= 2
+    drawn = image_grid(draw.read(tmp_path / "six" / "samples.npz")[0], columns=10, scale=12)
+    assert np.abs(drawn.astype(int) - one[6]).max() <= 2, "and what process 0 draws at the end, by itself"

@@ -17,10 +17,17 @@ from experiments.system import System
 from jaxdiff import precond
 from jaxdiff.data.pipeline import ArraySource
 from jaxdiff.losses import edm_loss, lognormal_sigma
-from jaxdiff.train import hosts
+from jaxdiff.train import hosts, sharding
 
 CONFIG = stages.Training(
-    steps=6, batch_size=24, log_every=2, checkpoint_every=3, num_steps=3, grid_every=2, steps_per_dispatch=1
+    num_samples=80,
+    steps=6,
+    batch_size=24,
+    log_every=2,
+    checkpoint_every=3,
+    num_steps=3,
+    grid_every=2,
+    steps_per_dispatch=1,
 )
 
 
@@ -64,7 +71,10 @@ def train(config, classes=10):
 def main(workdir, fsdp, port=None, num=1, host=0):
     if port:
         hosts.start(f"localhost:{port}", int(num), int(host))
-    train(replace(CONFIG, workdir=Path(workdir), fsdp=int(fsdp)))
+    config = replace(CONFIG, workdir=Path(workdir), fsdp=int(fsdp))
+    params = sharding.whole(train(config).ema)
+    if hosts.first():  # as at the end of an experiment: by itself
+        stages.sample(config, system(), system().sampling(config.num_steps), params, config.workdir)
     hosts.wait()
 
 
