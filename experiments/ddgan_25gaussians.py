@@ -25,7 +25,7 @@ from jaxdiff.train import hosts, sharding
 
 @dataclass(frozen=True)
 class Config(ddgan_dense.Dense):
-    """DDGAN on 25 Gaussians, a 5x5 grid. Defaults were chosen on these data; what is not named is the paper's."""
+    """DDGAN on 25 Gaussians, a 5x5 grid. Defaults were chosen on these data."""
 
     workdir: Path = Path("runs/ddgan_25gaussians")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
@@ -39,6 +39,12 @@ class Config(ddgan_dense.Dense):
     """Of the generator's Adam."""
     discriminator_rate: float = 4e-3
     """Of the discriminator's Adam."""
+    decay: float = 0.999
+    """Of the generator's average, a step."""
+    width: int = 128
+    """Hidden features of both networks."""
+    depth: int = 4
+    """Hidden layers of both networks."""
     grid_every: int = 0
     """0: points make no grids."""
     num_samples: int = 10_000

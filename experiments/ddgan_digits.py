@@ -19,26 +19,12 @@ from experiments.system import System
 
 @dataclass(frozen=True)
 class Config(ddgan_dense.Dense):
-    """DDGAN on 8x8 digits. Defaults were chosen on these data; what is not named is the paper's."""
+    """DDGAN on 8x8 digits."""
 
     workdir: Path = Path("runs/ddgan_digits")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
     steps: int = 20_000
     """Training steps, each one of the discriminator and one of the generator."""
-    batch_size: int = 128
-    """Images a step, over all devices."""
-    latent_dim: int = 16
-    """Numbers in the latent; 0 for none."""
-    learning_rate: float = 5e-4
-    """Of the generator's Adam."""
-    discriminator_rate: float = 1e-3
-    """Of the discriminator's Adam."""
-    decay: float = 0.995
-    """Of the generator's average, a step."""
-    width: int = 256
-    """Hidden features of both networks."""
-    depth: int = 3
-    """Hidden layers of both networks."""
 
 
 def smoke(config: Config) -> Config:

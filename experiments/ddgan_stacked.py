@@ -23,7 +23,7 @@ from jaxdiff.metrics.modes import NUM_STACKED
 
 @dataclass(frozen=True)
 class Config(ddgan_dense.Dense):
-    """DDGAN on stacked digits. Defaults were chosen on the 8x8 ones."""
+    """DDGAN on stacked digits."""
 
     workdir: Path = Path("runs/ddgan_stacked")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
@@ -31,20 +31,6 @@ class Config(ddgan_dense.Dense):
     """Three of scikit-learn's digits, or three of MNIST's."""
     steps: int = 30_000
     """Training steps, each one of the discriminator and one of the generator."""
-    batch_size: int = 128
-    """Images a step, over all devices; for MNIST divisible by 4, the group of the minibatch deviation."""
-    latent_dim: int = 16
-    """Numbers in the latent; 0 for none."""
-    learning_rate: float = 5e-4
-    """Of the generator's Adam."""
-    discriminator_rate: float = 1e-3
-    """Of the discriminator's Adam."""
-    decay: float = 0.995
-    """Of the generator's average, a step."""
-    width: int = 256
-    """stacked_digits: hidden features of both networks."""
-    depth: int = 3
-    """stacked_digits: hidden layers of both networks."""
     model_channels: int = 32
     """stacked_mnist: channels of both networks at full resolution."""
     num_samples: int = NUM_STACKED
