@@ -53,7 +53,7 @@ def test_one_stack_is_one_mode(tmp_path):
 
 
 def test_a_run_s_system_brings_its_data(tmp_path):
-    config = ddgan_stacked.Config(workdir=tmp_path / "run", num_samples=8)
+    config = ddgan_stacked.resolve(ddgan_stacked.Config(workdir=tmp_path / "run", num_samples=8))
     workdir.claim(config.workdir, "ddgan_stacked", config)
     found, system = runs.of_run(config.workdir)
     assert found == config
@@ -102,7 +102,10 @@ def test_stacked_mnist_by_the_same_command(mnist, tmp_path):
     ("flags", "says"),
     [
         (["--num-steps", "0"], "num_steps must be at least 1, got 0"),
-        (["--batch-size", "30"], "batch_size must be divisible by 4, the minibatch deviation's group, got 30"),
+        (
+            ["--data", "stacked_mnist", "--batch-size", "30"],
+            "batch_size must be divisible by 4, the minibatch deviation's group, got 30",
+        ),
         (["--latent-dim", "-1"], "latent_dim must be at least 0, got -1"),
         (["--judge-steps", "0"], "judge_steps must be at least 1, got 0"),
         (["--data", "digits"], "digits"),
