@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 Record = dict[str, Any]
 
@@ -24,10 +25,16 @@ def plain(name: str, form: str) -> Callable[[Record], str]:
     return lambda record: format(record[name], form)
 
 
+def seconds(record: Record) -> str:
+    """Three digits, and no power of ten where there are more before the point."""
+    taken = record["seconds_per_1000"]
+    return f"{taken:,.0f}" if taken >= 100 else f"{taken:.3g}"
+
+
 COLUMNS: dict[str, tuple[str, Callable[[Record], str]]] = {
     "system": ("label", lambda record: record["label"]),
     "NFE": ("nfe", plain("nfe", ".0f")),
-    "s per 1,000": ("seconds_per_1000", plain("seconds_per_1000", ".3g")),
+    "s per 1,000": ("seconds_per_1000", seconds),
     "of it in the network": ("network_share", lambda record: f"{100 * record['network_share']:.0f} %"),
     "parameters": ("parameters", plain("parameters", ",")),
     "Frechet": ("frechet", plain("frechet", ".3g")),
@@ -106,32 +113,31 @@ def picture(path: Path, tables: dict[str, list[Record]]) -> None:
       tables: the records by data set; those without a time or a distance are left out.
     """
     panels = {data: records for data, records in tables.items() if any(map(complete, records))}
-    figure = Figure(figsize=(7.5 * max(len(panels), 1), 5.5), layout="constrained")
+    figure = Figure(figsize=(7.5 * max(len(panels), 1), 6.5), layout="constrained")
     for axes, (data, records) in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels.items()):  # noqa: B905
         panel(axes, data, records)
     figure.savefig(path, dpi=120)
 
 
 def panel(axes: Axes, data: str, records: list[Record]) -> None:
-    """One data set. Labels of rows that lie close to each other go to different sides."""
+    """One data set. Rows lie close to each other: each has a number, by time, and the names are listed below."""
     shown = sorted(filter(complete, records), key=lambda record: record["seconds_per_1000"])
     x, y = np.array([[record["seconds_per_1000"], badness(record)] for record in shown]).T
     recall = [record["recall"] for record in shown]
     colours = Normalize(min(recall), max(recall))
     axes.scatter(x, y, c=recall, s=90, cmap="viridis", norm=colours, edgecolors="k", lw=0.5, zorder=2)
-    for i, record in enumerate(shown):
-        above = i % 2 == 0
+    for i in range(len(shown)):
+        side = -1 if i % 2 else 1
         axes.annotate(
-            record["label"], (x[i], y[i]), (0, 8 if above else -8), textcoords="offset points", fontsize=8,
-            ha="center", va="bottom" if above else "top",
-        )  # fmt: skip
+            str(i + 1), (x[i], y[i]), (7 * side, 5 * side), textcoords="offset points", ha="center", va="center"
+        )
+    names = [Line2D([], [], ls="", label=f"{i}  {record['label']}") for i, record in enumerate(shown, 1)]
+    axes.legend(handles=names, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, handlelength=0, frameon=False)
     for record in records:
         if "seconds_per_1000" not in record and "frechet" in record:
             axes.axhline(badness(record), color="grey", ls=":", lw=1, zorder=1)
-            place = 0.99, badness(record)
-            axes.annotate(
-                record["label"], place, (0, 2), ("axes fraction", "data"), "offset points", ha="right", fontsize=8
-            )
+            place = 0.01, badness(record)
+            axes.annotate(record["label"], place, (0, 2), ("axes fraction", "data"), "offset points", fontsize=8)
     label = "share of samples far from every mode" if "high_quality" in shown[0] else "Frechet distance"
     axes.set(xscale="log", yscale="log", xlabel="seconds per 1,000 samples", ylabel=label, title=data)
     axes.margins(0.12)
