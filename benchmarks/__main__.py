@@ -87,12 +87,20 @@ class Config:
 
     only: tuple[str, ...] = tuple(HEADLINES)
     """Benchmarks to run."""
-    device: str = f"cpu-{os.cpu_count()}-cores"
-    """Name of the device in the names of the files, such as h100."""
+    device: str = ""
+    """Name of the device in the names of the files, such as h100; by default what JAX calls it."""
     out: Path = Path("benchmarks/results")
     """Folder of the JSON files."""
     again: bool = False
     """Run what is there already, too."""
+
+
+def device_name() -> str:
+    """As kept files have it: cpu-2-cores, nvidia-h100-80gb-hbm3."""
+    # In a process of its own: one that has touched a GPU keeps most of its memory from the benchmarks.
+    code = "import jax; print(jax.devices()[0].device_kind)"
+    kind = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return f"cpu-{os.cpu_count()}-cores" if kind == "cpu" else "-".join(kind.lower().split())
 
 
 def main(config: Config) -> None:
@@ -102,8 +110,8 @@ def main(config: Config) -> None:
     """
     if unknown := [name for name in config.only if name not in HEADLINES]:
         sys.exit(f"only has unknown benchmarks {', '.join(unknown)}; known are {', '.join(HEADLINES)}")
-    config.out.mkdir(parents=True, exist_ok=True)
-    paths = {name: config.out / f"{name}-{config.device}.json" for name in config.only}
+    device = config.device or device_name()
+    paths = {name: config.out / f"{name}-{device}.json" for name in config.only}
     for name, path in paths.items():
         if config.again or not path.exists():
             print(f"\n== {name}", flush=True)

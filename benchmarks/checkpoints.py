@@ -17,12 +17,12 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from benchmarks.programs import running
 from benchmarks.record import keep
-from experiments import edm_digits, stages, workdir
+from experiments import edm_digits, workdir
 from jaxdiff.data import digits, pipeline
 from jaxdiff.train import sharding
 from jaxdiff.train.checkpoint import Checkpoints
-from jaxdiff.train.loop import program
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,9 @@ class Config:
 def main(config: Config) -> None:
     """Measure, print, write."""
     told = edm_digits.Config(model_channels=config.model_channels)
-    how, mesh = stages.learning(told, edm_digits.system(told)), sharding.data_mesh()
-    state = sharding.made(mesh, how.create, jax.random.key(0))
-    run = program(how.step, mesh, sharding.state_sharding(mesh, state))
+    run, state, key, mesh = running(told, edm_digits.system(told))
     half = digits.load("train")
     batches = pipeline.batches(pipeline.ArraySource(image=half.images, label=half.labels), told.batch_size, 0)
-    key = sharding.spread(jax.random.key(1), sharding.replicated(mesh))
     calls: list[float] = []
 
     with tempfile.TemporaryDirectory() as folder, jax.set_mesh(mesh):

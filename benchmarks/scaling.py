@@ -7,7 +7,6 @@ those for GPU and TPU have one reduce-scatter.
 """
 
 import math
-import os
 import re
 import time
 from collections import Counter
@@ -16,17 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-if "XLA_FLAGS" not in os.environ:  # read when the first device is touched
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
-
 import jax
-import jax.numpy as jnp
 import tyro
 
+from benchmarks.programs import compiled, images, simulate
 from benchmarks.record import keep
 from experiments import edm_digits, stages
-from jaxdiff.train import sharding
-from jaxdiff.train.loop import program
 from jaxdiff.train.step import Step
 from jaxdiff.types import Key, PyTree
 
@@ -84,18 +78,9 @@ def measure(step: Step, create: Callable[[Key], PyTree], batch: PyTree, num_devi
       batch: shapes of one global batch, [B, ...].
     Returns: {"collectives": {name: [number, bytes]}, "gradient_groups": reductions that carry arrays, ...}.
     """
-    mesh = sharding.data_mesh(fsdp, num_devices)
-    state = jax.eval_shape(create, jax.random.key(0))
-    cut, whole = sharding.state_sharding(mesh, state), sharding.replicated(mesh)
-    of = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)  # noqa: E731
-    stacked = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype, sharding=sharding.split(mesh, 1)), batch
-    )
     started = time.monotonic()
-    with jax.set_mesh(mesh):
-        key = of(jax.eval_shape(lambda: jax.random.key(0)), whole)
-        compiled = program(step, mesh, cut).lower(jax.tree.map(of, state, cut), key, stacked).compile()
-    found = collectives(compiled.as_text())
+    program, state, cut = compiled(step, create, batch, num_devices, fsdp)
+    found = collectives(program.as_text())
     numbers, total = Counter(one.name for one in found), Counter[str]()
     for one in found:
         total[one.name] += one.bytes
@@ -126,12 +111,10 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main(config: Config) -> None:
     """Compile, print, write."""
+    simulate(8)
     digits = edm_digits.Config(model_channels=config.model_channels, dtype=config.dtype)  # type: ignore[arg-type]
     how = stages.learning(digits, edm_digits.system(digits))
-    batch = {
-        "image": jax.ShapeDtypeStruct((config.batch_size, 8, 8, 1), jnp.float32),
-        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
-    }
+    batch = images((8, 8, 1), config.batch_size)
     ways = [(num, fsdp) for num in config.devices for fsdp in sorted({1, num})]
     rows = [measure(how.step, how.create, batch, num, fsdp) for num, fsdp in ways]
     show(rows)

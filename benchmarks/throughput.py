@@ -6,9 +6,9 @@ CIFAR-10's size from the cache, and set against each training step that reads im
 writes JSON with --out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -17,21 +17,27 @@ import numpy as np
 import tyro
 
 from benchmarks import data
+from benchmarks.programs import running
 from benchmarks.record import keep
 from benchmarks.timing import best
-from experiments import ddgan_digits, ddpm_digits, draw, edm_cifar, edm_digits, score_sde_digits, stages
+from experiments import ddgan_digits, ddpm_digits, draw, edm_cifar, edm_digits, score_sde_digits
 from experiments.system import System
 from jaxdiff.train import sharding
-from jaxdiff.train.loop import program
 
-BENCHED: dict[str, tuple[ModuleType, dict[str, Any]]] = {
-    "edm_digits": (edm_digits, {}),
-    "ddpm_digits": (ddpm_digits, {}),
-    "score_sde_digits": (score_sde_digits, {}),
-    "ddgan_digits": (ddgan_digits, {}),
-    "edm_cifar": (edm_cifar, {"data": "cifar10"}),
+
+def cifar(batch_size: int = 4) -> edm_cifar.Config:
+    """The paper's recipe with few images at once, for CPUs."""
+    return edm_cifar.resolve(edm_cifar.Config(data="cifar10", batch_size=batch_size))
+
+
+BENCHED: dict[str, tuple[Callable[..., Any], Callable[[Any], System]]] = {
+    "edm_digits": (edm_digits.Config, edm_digits.system),
+    "ddpm_digits": (ddpm_digits.Config, ddpm_digits.system),
+    "score_sde_digits": (score_sde_digits.Config, score_sde_digits.system),
+    "ddgan_digits": (ddgan_digits.Config, ddgan_digits.system),
+    "edm_cifar": (cifar, edm_cifar.system),
 }
-"""Experiments and the flags of theirs that are not the default."""
+"""What makes an experiment's config, and its system."""
 
 
 @dataclass(frozen=True)
@@ -41,36 +47,28 @@ class Config:
     names: tuple[str, ...] = tuple(BENCHED)
     """Experiments to measure."""
     batch: int = 0
-    """Images at once in training and sampling; 0 for each experiment's own in training and 100 in sampling."""
-    cifar_batch: int = 4
-    """The same for edm_cifar, which a CPU cannot take by its own 512."""
+    """Images a training step, and at most 100 drawn at once; 0 for each experiment's own, and 4 for edm_cifar."""
     repeats: int = 3
     """Timed calls; the shortest counts."""
     out: Path | None = None
     """JSON file to write, such as benchmarks/results/throughput-DEVICE.json."""
 
 
-def settings(name: str, config: Config) -> tuple[Any, System]:
+def settings(name: str, batch: int) -> tuple[Any, System]:
     """(config, system) of an experiment at the batch that is asked for."""
-    module, flags = BENCHED[name]
-    batch = config.cifar_batch if name == "edm_cifar" else config.batch
-    told = module.Config(**flags, **({"batch_size": batch} if batch else {}))
-    told = module.resolve(told) if hasattr(module, "resolve") else told
-    return told, module.system(told)
+    configure, build = BENCHED[name]
+    told = configure(**({"batch_size": batch} if batch else {}))
+    return told, build(told)
 
 
 def training(told: Any, system: System, repeats: int) -> tuple[float, Any]:
     """Images a second of the step as `fit` runs it, and the state after it."""
-    mesh = sharding.data_mesh(told.fsdp)
-    how = stages.learning(told, system)
-    state = sharding.made(mesh, how.create, jax.random.key(0))
-    run = program(how.step, mesh, sharding.state_sharding(mesh, state))
+    run, state, key, mesh = running(told, system)
     count = max(told.steps_per_dispatch, 1)
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (count, told.batch_size, *system.shape)).astype(np.float32)
     labels = rng.integers(0, max(system.num_classes, 1), (count, told.batch_size)).astype(np.int32)
     batch = sharding.place({"image": images, "label": labels}, sharding.split(mesh, axis=1))
-    key = sharding.spread(jax.random.key(1), sharding.replicated(mesh))
     held = [state]
 
     def step() -> Any:
@@ -94,9 +92,9 @@ def sampling(told: Any, system: System, params: Any, batch: int, repeats: int) -
 
 def measure(name: str, config: Config) -> dict[str, Any]:
     """Both rates of an experiment."""
-    told, system = settings(name, config)
+    told, system = settings(name, config.batch)
     trained, state = training(told, system, config.repeats)
-    num = config.cifar_batch if name == "edm_cifar" else config.batch or 100
+    num = min(told.batch_size, 100)
     drawn, nfe = sampling(told, system, state.ema, num, config.repeats)
     return {
         "training_images_per_second": trained,

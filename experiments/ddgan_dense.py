@@ -1,7 +1,7 @@
 """A denoising diffusion GAN of dense networks: for points, and for images of so few pixels that nothing else pays.
 
-On 8x8 digits they train well in minutes on two CPU cores; the paper's networks, shrunk, did not in hours' worth of
-tries (README, "Numbers"). Larger images have `nets.ddgan`.
+On 8x8 digits they train well in minutes on two CPU cores, where the paper's networks, shrunk, did not: see README,
+"What has and has not been run". Larger images have `nets.ddgan`.
 """
 
 from collections.abc import Callable
