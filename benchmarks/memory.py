@@ -3,8 +3,8 @@
 Compiles the step of the CIFAR-10 DDPM++ recipe, or with --digits of `experiments.edm_digits`, as `fit` does, plain and
 with each flag that saves memory, and prints what one device holds: the state that stays, and the temporary memory of a
 step, activations for the most part; and its FLOPs, by the compiler's count. Nothing is run. Devices are simulated on
-the CPU where there are none, and what XLA plans for CPUs is not what it plans for GPU or TPU: there, the same command says
-what holds. Writes JSON with --out.
+the CPU where there are none, and what XLA plans for CPUs is not what it plans for GPU or TPU: there, the same command
+says what holds. Writes JSON with --out.
 """
 
 from dataclasses import dataclass, replace

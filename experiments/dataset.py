@@ -1,6 +1,6 @@
 """Make a set of images to train on: cut, made smaller, checked, in one folder or zip file, as EDM's tools write it.
 
-    python -m experiments.dataset --source photos/ --dest photos-64.zip --width 64 --transform center-crop
+    python -m experiments.dataset --source photos/ --dest photos-32.zip --width 32 --transform center-crop
     python -m experiments.dataset --source cifar-10-binary.tar.gz --dest cifar10.zip
     python -m experiments.dataset --source tfds:mnist --dest mnist-32.zip --width 32 --channels 1
     python -m experiments.edm_cifar --data photos-32.zip      # to train on it
