@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from experiments import cli, ddgan, ddgan_dense, stacked, stages
+from experiments.ddgan_dense import Dense
 from experiments.system import System
 from jaxdiff.metrics.modes import NUM_STACKED
 
@@ -31,14 +32,14 @@ class Suited(NamedTuple):
 
 
 SUITED = {
-    "stacked_digits": Suited(128, 5e-4, 1e-3, 100),
+    "stacked_digits": Suited(Dense.batch_size, Dense.learning_rate, Dense.discriminator_rate, Dense.steps_per_dispatch),
     # Rates of Xiao et al. 2022, Appendix C, for CIFAR-10, from memory.
     "stacked_mnist": Suited(64, 1.6e-4, 1e-4, 0),
 }
 
 
 @dataclass(frozen=True)
-class Config(ddgan_dense.Dense):
+class Config(Dense):
     """DDGAN on stacked digits."""
 
     workdir: Path = Path("runs/ddgan_stacked")
