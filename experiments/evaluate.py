@@ -11,7 +11,6 @@ takes InceptionV3's features of them, in WORKDIR/evaluation: what was interrupte
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -48,11 +47,11 @@ def main(config: Config) -> None:
         path = config.samples or config.workdir / "samples.npz"
         images, labels = draw.read(path)
         metrics = stages.judge(system)(images, labels)
-    report_path = path.parent / "report.json"
-    report = workdir.read_json(report_path) if report_path.exists() else {"samples": path.name}
-    workdir.write_json(report_path, {**report, "num_samples": len(images), "metrics": metrics, **workdir.environment()})
+    report = path.parent / "report.json"
+    of_file = {} if report.exists() else {"samples": path.name}
+    workdir.add_json(report, {**of_file, "num_samples": len(images), "metrics": metrics, **workdir.environment()})
     stages.show_metrics(metrics)
-    print(f"written to {report_path}")
+    print(f"written to {report}")
 
 
 def evaluate_by_inception(config: Config) -> None:
@@ -61,8 +60,7 @@ def evaluate_by_inception(config: Config) -> None:
         work = inception.prepare(config)
     found = work()
     path = (config.samples.parent if config.samples else config.workdir) / "report.json"
-    report: dict[str, Any] = workdir.read_json(path) if path.exists() else {}
-    workdir.write_json(path, {**report, "inception": {**found, **workdir.environment()}})
+    workdir.add_json(path, {"inception": {**found, **workdir.environment()}})
     for name, value in found["metrics"].items():
         if value is not None and not name.endswith(("_error", "_std")):
             error = found["metrics"].get(f"{name}_error")
@@ -80,8 +78,7 @@ def evaluate_elbo(config: Config) -> None:
         params, step = runs.averaged_params(run_config, system)
     found, per_step = bound.measure(chain, params, images, labels, config.seed)
     path = config.workdir / "report.json"
-    report: dict[str, Any] = workdir.read_json(path) if path.exists() else {}
-    workdir.write_json(path, {**report, "elbo": {**found, "step": step}, **workdir.environment()})
+    workdir.add_json(path, {"elbo": {**found, "step": step}, **workdir.environment()})
     np.savez(config.workdir / "elbo.npz", bits_per_dim=per_step)
     bound.plot(config.workdir / "elbo.png", per_step, found)
     for name in ("reconstruction", "matching", "prior", "bits_per_dim"):
@@ -104,8 +101,7 @@ def evaluate_likelihood(config: Config) -> None:
         params, step = runs.averaged_params(run_config, system)
     found = likelihood.measure(model, params, images, labels, config.seed, config.probes)
     path = config.workdir / "report.json"
-    report: dict[str, Any] = workdir.read_json(path) if path.exists() else {}
-    workdir.write_json(path, {**report, "likelihood": {**found, "step": step}, **workdir.environment()})
+    workdir.add_json(path, {"likelihood": {**found, "step": step}, **workdir.environment()})
     print(
         f"{found['bits_per_dim']:.4f} bits/dim +- {found['standard_error'] or 0:.4f} over {config.heldout_images} "
         f"held-out images, dequantised from {model.bins} grey levels; {found['evaluations']:.0f} evaluations each\n"

@@ -76,6 +76,14 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         file.write(json.dumps(value, indent=2).encode() + b"\n")
 
 
+def add_json(path: Path, entries: dict[str, Any]) -> None:
+    """Put entries into the JSON object of a file, which is made where it is not there; others in it stay.
+
+    Raises: ValueError when the file holds no JSON object.
+    """
+    write_json(path, {**(read_json(path) if path.exists() else {}), **entries})
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file beside its place that moves there once it is on the disk; after an error what was there is as it was."""
