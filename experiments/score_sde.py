@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from experiments import devices, stages
 from experiments.system import Continuous, Sampling, System
@@ -116,5 +117,5 @@ def predictor_corrector(sde: SDE, epsilon: float, snr: float, num_steps: int) ->
     """Reverse diffusion with one Langevin correction a step: Song et al. 2021, Algorithms 2 and 3."""
     sampler = langevin(predictor(sde, reverse_diffusion), sde, snr)
     grid = sdes.grid(sde, num_steps, epsilon)
-    sde.step(grid[0] / grid[0], num_steps)  # VP's chain has more steps than beta_max
+    sde.step(np.ones(()), num_steps)  # for what it refuses: VP's chain needs more steps than beta_max
     return Sampling("predictor_corrector", sampler, grid, nfe=2 * num_steps)
