@@ -1,5 +1,7 @@
-"""What every test shares: strict rank promotion, full float32 matmuls, and float64 on request."""
+"""What every test shares: strict rank promotion, full float32 matmuls, compiled programs, and float64 on request."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import jax
@@ -8,6 +10,11 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
+COMPILED = "JAX_COMPILATION_CACHE_DIR"
+if COMPILED not in os.environ:  # one folder for pytest's workers, which inherit it, and for the commands that tests run
+    folder = tempfile.TemporaryDirectory(prefix="jaxdiff-compiled-")
+    os.environ[COMPILED] = folder.name
+jax.config.update("jax_compilation_cache_dir", os.environ[COMPILED])
 
 MAPS = Path("/proc/self/maps")
 
