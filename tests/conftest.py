@@ -10,11 +10,10 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
-COMPILED = "JAX_COMPILATION_CACHE_DIR"
-if COMPILED not in os.environ:  # one folder for pytest's workers, which inherit it, and for the commands that tests run
-    folder = tempfile.TemporaryDirectory(prefix="jaxdiff-compiled-")
-    os.environ[COMPILED] = folder.name
-jax.config.update("jax_compilation_cache_dir", os.environ[COMPILED])
+if not jax.config.jax_compilation_cache_dir:  # each larger program is compiled once in a session
+    compiled = tempfile.TemporaryDirectory(prefix="jaxdiff-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name  # for workers and for commands that tests run
+    jax.config.update("jax_compilation_cache_dir", compiled.name)
 
 MAPS = Path("/proc/self/maps")
 
