@@ -1,8 +1,15 @@
-"""What every test shares: strict rank promotion, full float32 matmuls, compiled programs, and float64 on request."""
+"""What every test shares: strict rank promotion, full float32 matmuls, compiled programs, float64 on request.
+
+Most of the suite's time is compilation, and half of that is LLVM's optimisation, on which no value of mathematics
+depends: it is left out, in this process and in those that tests start, but for tests marked `optimised`, which ask for
+the bits of the program that users run. JAX_DISABLE_MOST_OPTIMIZATIONS=0 optimises everything.
+"""
 
 import os
 import tempfile
 from pathlib import Path
+
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # before jax reads it; processes of tests inherit it
 
 import jax
 import pytest
@@ -10,20 +17,42 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
 
-if not jax.config.jax_compilation_cache_dir:  # each larger program is compiled once in a session
+if not jax.config.jax_compilation_cache_dir:  # each program that takes a moment is compiled once in a session
     compiled = tempfile.TemporaryDirectory(prefix="jaxdiff-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name  # for workers and for commands that tests run
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     jax.config.update("jax_compilation_cache_dir", compiled.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
-MAPS = Path("/proc/self/maps")
+UNOPTIMISED = jax.config.read("jax_disable_most_optimizations")
+FIRST = ("tests/test_notebooks.py", "tests/experiments/", "tests/train/")
+"""Where tests that take long are: begun first, so that no worker is left with one at the end."""
+MAX_MAPS, MAX_BYTES = 25_000, 2 * 2**30
+STATUS = Path("/proc/self")
+
+
+def pytest_collection_modifyitems(items):
+    """Files in the order of FIRST, the rest as they are."""
+    rank = lambda item: next((i for i, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))  # noqa: E731
+    items.sort(key=rank)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """With or without optimisation, before any fixture compiles."""
+    optimised = item.get_closest_marker("optimised") is not None
+    jax.config.update("jax_disable_most_optimizations", UNOPTIMISED and not optimised)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs():
-    """Forget compiled programs in time: at Linux's 65,530 memory maps a process, compilation crashes."""
+    """Forget compiled programs in time: their memory grows, and at Linux's 65,530 memory maps compilation crashes."""
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 25_000:
-        jax.clear_caches()
+    if STATUS.exists():
+        maps = (STATUS / "maps").read_bytes().count(b"\n")
+        resident = int((STATUS / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        if maps > MAX_MAPS or resident > MAX_BYTES:
+            jax.clear_caches()
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_script_and_notebook_are_the_same(path):
         assert not cell.get("execution_count")
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @notebooks
 def test_runs(path, tmp_path):
     environment = {**os.environ, "JAXDIFF_FAST": "1", "JAXDIFF_RUNS": str(tmp_path), "MPLBACKEND": "Agg"}

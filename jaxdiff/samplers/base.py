@@ -102,6 +102,9 @@ def trajectory(
 ) -> tuple[Batch, Batch]:
     """As `sample`, with the state at every level.
 
+    The end is what `sample` returns, bit for bit on CPUs (tested): both loops run the same step, which an optimisation
+    barrier keeps apart from the recording, so that XLA cannot fuse, and then round, one of them otherwise.
+
     Returns: (x, xs): the end [B, ...] and all states [n + 1, B, ...], where xs[i] is at sigmas[i] and xs[-1] is x.
     Example:
       >>> from jaxdiff import grids
@@ -141,7 +144,8 @@ def _drive(
     def body(state: tuple[Batch, Carry], level: tuple) -> tuple[tuple[Batch, Carry], Any]:
         index, sigma, sigma_next, replayed = level
         drawn = replayed if keys is None else jax.vmap(_draw_step, (None, 0, None, 0))(sampler, keys, index, state[0])
-        x, carry = sampler.step(in_state_type, *state, Level(index, sigma, sigma_next, num_steps), drawn)
+        stepped = sampler.step(in_state_type, *state, Level(index, sigma, sigma_next, num_steps), drawn)
+        x, carry = jax.lax.optimization_barrier(stepped)  # one step, whether it is recorded or not
         return (x, carry), record(x)
 
     levels = (

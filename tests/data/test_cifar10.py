@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
 from jaxdiff.data import cifar10, cifar_binary, pipeline
-from tests.data import cifar_archive
-from tests.data.prepared import write
+from tests.support import cifar_archive
+from tests.support.prepared import write
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_damaged_cache_is_refused(served, tmp_path):
         cifar10.load("val", tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_in_full_size(tmp_path, monkeypatch):
     """60,000 images through the archive's true sizes."""
     data = cifar_archive.images()

@@ -8,7 +8,7 @@ import pytest
 
 from jaxdiff.data import cifar_binary
 from jaxdiff.data.cifar_binary import CIFAR10, CIFAR100
-from tests.data import cifar_archive
+from tests.support import cifar_archive
 
 SMALL = CIFAR10._replace(rows={"train": 3, "test": 2})
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxdiff.data import folder, folder_writer, labels, pipeline
-from tests.data.image_set import encoded, files_of, labelled, pixels, write
+from tests.support.image_set import encoded, files_of, labelled, pixels, write
 
 PLACES = pytest.mark.parametrize("place", ["set", "set.zip"], ids=["folder", "zip"])
 FIRST, SECOND = "00000/img00000000.png", "00000/img00000001.png"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.data import digits, gaussians, pipeline, stacked
-from tests.data.prepared import write
+from tests.support.prepared import write
 
 
 def test_gaussians_have_their_moments():

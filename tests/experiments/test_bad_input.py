@@ -1,27 +1,11 @@
 """One line, exit status 2, no traceback, nothing written."""
 
-import importlib
 import json
 import shutil
-import sys
 
 import pytest
 
-from experiments import cli
-from tests.experiments.conftest import command
-
-
-def refused(module, flags, monkeypatch, capfd):
-    """The one line that a command ends with."""
-    monkeypatch.setattr(sys, "argv", ["prog", *map(str, flags)])
-    named = importlib.import_module(f"experiments.{module}")
-    with pytest.raises(SystemExit) as stop:
-        cli.run(named.main, named.Config, prog=f"experiments.{module}")
-    assert stop.value.code == 2
-    error = capfd.readouterr().err.strip()
-    assert len(error.splitlines()) == 1, error
-    assert error.startswith(f"experiments.{module}: error: ")
-    return error
+from tests.support.commands import command, refused
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import pytest
 from experiments import consistency, consistency_cifar, consistency_digits, draw, edm_digits, runs, sample, stages
 from experiments.published import load
 from jaxdiff.interop import consistency as released
-from tests.experiments.conftest import RUN_FILES, command
-from tests.experiments.test_bad_input import refused
+from tests.support.commands import RUN_FILES, command, refused
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def test_few_steps_draw_from_the_run(run, num_steps, tmp_path):
     assert labels.tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("method", ["ct", "ict", "ect", "scd", "sct"])
 def test_every_method_trains_and_draws(method, teacher, tmp_path):
     config = consistency_digits.Config(workdir=tmp_path / "run", teacher=teacher, method=method, smoke=True)
@@ -117,7 +116,7 @@ def test_the_papers_values_are_used_on_cifar10():
         assert 0.5 ** (config.batch_size / config.ema_halflife) == pytest.approx(decay, abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_cifar_smoke_on_digits(tmp_path):
     done = command("consistency_cifar", "--smoke", "--teacher", tmp_path / "edm", "--workdir", tmp_path / "run")
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ from experiments import draw, edm_digits, evaluate, runs, sample, workdir
 from experiments.picture import image_grid
 from jaxdiff import grids
 from jaxdiff.samplers import churn, heun
-from tests.experiments.conftest import command
+from tests.support.commands import command
 
 
 def test_every_file_is_written(smoke_run):

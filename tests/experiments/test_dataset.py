@@ -14,10 +14,10 @@ from experiments import cli, dataset, runs, sources, stages
 from experiments.system import System
 from jaxdiff.data import cifar_binary, folder, pipeline
 from jaxdiff.data.pixels import to_float
-from tests.data import cifar_archive
-from tests.data import prepared as tfds_files
-from tests.data.image_set import encoded, files_of, pixels, write
-from tests.experiments.conftest import RUN_FILES, command
+from tests.support import cifar_archive
+from tests.support import prepared as tfds_files
+from tests.support.commands import RUN_FILES, command
+from tests.support.image_set import encoded, files_of, pixels, write
 
 
 def run(monkeypatch, *flags):
@@ -115,7 +115,7 @@ def test_bad_input(tmp_path, monkeypatch, capfd):
     assert "get the binary version, not the pickles" in error
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_training_on_what_was_made(tmp_path, monkeypatch):
     write(tmp_path / "photos", files_of(pixels(30, (12, 10, 1)), np.arange(30) % 10))
     flags = ["--width", "8", "--channels", "1", "--transform", "center-crop", "--dest", tmp_path / "set.zip"]

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import ddgan_25gaussians, ddgan_digits, draw, sample
-from tests.experiments.conftest import RUN_FILES, command
-from tests.experiments.test_bad_input import refused
+from tests.support.commands import RUN_FILES, command, refused
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def test_25_gaussians_by_the_command(tmp_path):
     assert (tmp_path / "run" / "samples.png").stat().st_size > 1_000
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     "ablation", [{"num_steps": 1}, {"latent_dim": 0}, {"direct": True}, {"r1_every": 3}], ids=lambda a: next(iter(a))
 )

@@ -12,14 +12,12 @@ import pytest
 from experiments import cli, ddgan_25gaussians, ddgan_cifar, draw, sample
 from experiments.system import Learning, System, flipped
 from jaxdiff.interop import ddgan as published
-from tests.experiments.conftest import RUN_FILES, command
-from tests.experiments.test_bad_input import refused
-from tests.interop import forge
-from tests.parity import reference
 from tests.parity.ddgan_networks import options_of
+from tests.support import forge, reference
+from tests.support.commands import RUN_FILES, command, refused
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_smoke_writes_every_file(tmp_path):
     folder = tmp_path / "run"
     done = command("ddgan_cifar", "--smoke", "--recipe", "paper", "--workdir", folder)

@@ -10,16 +10,15 @@ from experiments import ddgan_stacked, draw, evaluate, runs, stacked, workdir
 from jaxdiff.data import digits
 from jaxdiff.data import stacked as sources
 from jaxdiff.metrics import modes
-from tests.data.prepared import write
-from tests.experiments.conftest import RUN_FILES, command
-from tests.experiments.test_bad_input import refused
+from tests.support.commands import RUN_FILES, command, refused
+from tests.support.prepared import write
 
 
 def images(source):
     return draw.to_uint8(np.stack([source[i]["image"] for i in range(len(source))]))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_command(tmp_path):
     folder = tmp_path / "run"
     done = command("ddgan_stacked", "--smoke", "--workdir", folder)
@@ -74,7 +73,7 @@ def mnist(tmp_path, monkeypatch):
     monkeypatch.setattr(stacked.prepared, "load", by_split)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_mnist_s_classifier_is_trained_once_and_counts(mnist, tmp_path, capfd):
     folder = tmp_path / "judge"
     source = sources.mnist("test", num=60)
@@ -89,7 +88,7 @@ def test_mnist_s_classifier_is_trained_once_and_counts(mnist, tmp_path, capfd):
     assert "resuming from step 250" in "".join(capfd.readouterr())
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_stacked_mnist_by_the_same_command(mnist, tmp_path):
     config = ddgan_stacked.Config(workdir=tmp_path / "run", data="stacked_mnist", smoke=True)
     ddgan_stacked.main(config)

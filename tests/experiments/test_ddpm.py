@@ -10,8 +10,7 @@ import pytest
 
 from experiments import bound, ddpm, ddpm_cifar, ddpm_digits, draw, evaluate, sample
 from jaxdiff.data import digits
-from tests.experiments.conftest import RUN_FILES, command
-from tests.experiments.test_bad_input import refused
+from tests.support.commands import RUN_FILES, command, refused
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
 from experiments import cli, edm_cifar, edm_recipes
-from tests.experiments.conftest import RUN_FILES, command
+from tests.support.commands import RUN_FILES, command
 
 
 def test_smoke_writes_every_file(tmp_path):

@@ -19,10 +19,9 @@ from jaxdiff.metrics.inception_score import inception_score
 from jaxdiff.metrics.kid import kid
 from jaxdiff.metrics.prdc import prdc
 from jaxdiff.types import expand
-from tests.experiments.conftest import command
-from tests.experiments.test_bad_input import refused
-from tests.interop import forge
-from tests.interop.inception_file import published
+from tests.support import forge
+from tests.support.commands import command, refused
+from tests.support.inception_file import published
 
 
 @pytest.fixture(scope="session")
@@ -322,7 +321,7 @@ def test_fewer_samples_or_steps_than_asked_for(run, small, monkeypatch, capfd):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_as_a_user_runs_it(smoke_run, weights, tmp_path):
     """With the network itself."""
     run = shutil.copytree(smoke_run[0], tmp_path / "run")

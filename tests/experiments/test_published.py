@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import cli, convert, sample
-from tests.parity import reference
 from tests.parity.test_checkpoints import READS, published
+from tests.support import reference
 
 FILES = reference.files(*READS)
 

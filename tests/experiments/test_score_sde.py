@@ -12,8 +12,7 @@ from jaxdiff import flow
 from jaxdiff.data import digits
 from jaxdiff.losses.likelihood import dequantize
 from jaxdiff.samplers.base import Sampler, memoryless, noiseless
-from tests.experiments.conftest import RUN_FILES, command
-from tests.experiments.test_bad_input import refused
+from tests.support.commands import RUN_FILES, command, refused
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def test_smoke_writes_every_file(run):
     assert (report["sampler"], report["nfe"]) == ("predictor_corrector", 42)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("probes", [0, 2])
 def test_the_likelihood_of_a_run(run, probes):
     """The report holds both ways to say it, and keeps its metrics."""
@@ -74,7 +73,7 @@ def test_dequantised_pixels_come_back():
         assert float(spread.max()) < 1
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("sde", ["subvp", "ve"])
 def test_the_other_sdes_train_and_draw(sde, tmp_path):
     config = score_sde_digits.Config(workdir=tmp_path / "run", sde=sde, smoke=True, weighting="likelihood")
@@ -147,7 +146,7 @@ def test_the_papers_values_are_used_on_cifar10():
         assert net_levels == (0.02, 100.0)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_cifar_smoke_on_digits(tmp_path):
     done = command("score_sde_cifar", "--smoke", "--sde", "ve", "--deep", "--workdir", tmp_path / "run")
     assert done.returncode == 0, done.stderr

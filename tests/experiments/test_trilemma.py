@@ -12,8 +12,7 @@ from jaxdiff import grids, toy
 from jaxdiff.data import gaussians
 from jaxdiff.metrics import modes
 from jaxdiff.samplers import heun, sample
-from tests.experiments.conftest import command
-from tests.experiments.test_bad_input import refused
+from tests.support.commands import command, refused
 
 ONLY = ("edm-heun-18", "ddgan-4", "pc-2000-on-ddgan")
 
@@ -67,7 +66,7 @@ def test_a_new_row_takes_all_times_anew_and_leaves_the_others(made, tmp_path):
     assert (folder / "25gaussians" / "edm-heun-18.json").stat().st_mtime_ns == kept
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("data", "only"),
     [("digits", ("edm-heun-18", "ddim-50", "ode", "sct", "ddgan-4")), ("25gaussians", tuple(trilemma_rows.ROWS))],

@@ -15,8 +15,8 @@ from PIL import Image
 from experiments import ddgan_25gaussians, draw, points, runs, stages, watching, workdir
 from experiments.picture import image_grid
 from jaxdiff.train.checkpoint import Checkpoints
-from tests.experiments import watched_run
-from tests.experiments.conftest import ROOT, command
+from tests.support import watched_run
+from tests.support.commands import ROOT, command
 from tests.train.test_tensorboard import scalars, shown
 
 CONFIG = watched_run.CONFIG
@@ -154,7 +154,7 @@ def test_the_smoke_run_was_watched(smoke_run):
 
 def launch(folder, fsdp, devices, *place):
     environment = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
-    flags = [sys.executable, "-m", "tests.experiments.watched_run", folder, fsdp, *place]
+    flags = [sys.executable, "-m", "tests.support.watched_run", folder, fsdp, *place]
     pipe = subprocess.PIPE
     return subprocess.Popen(
         list(map(str, flags)), cwd=ROOT, env={**os.environ, **environment}, stdout=pipe, stderr=pipe, text=True

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from tests.interop import forge
+from tests.support import forge
 
 SENTINEL = "JAXDIFF_TEST_SENTINEL"  # the file that a hostile program would leave
 RUN = f"open({SENTINEL!r}, 'w').close()"

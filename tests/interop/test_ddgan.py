@@ -9,9 +9,8 @@ from jaxdiff.interop import ddgan
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.score_sde_params import parts
 from jaxdiff.interop.state_dict import published_name
-from tests.interop import forge
-from tests.parity import reference
 from tests.parity.ddgan_networks import options_of
+from tests.support import forge, reference
 
 PATH = reference.ROOT / "ddgan" / "gen_default.npz"
 

@@ -15,7 +15,7 @@ from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.state_dict import published_name
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
-from tests.interop import forge
+from tests.support import forge
 
 DATA = Path(__file__).parent / "data"
 SHAPE = {"img_resolution": 8, "img_channels": 3, "label_dim": 2}

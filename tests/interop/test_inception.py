@@ -12,9 +12,9 @@ import pytest
 from jaxdiff.interop import inception as interop
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.nets.inception import InceptionV3
-from tests.interop import forge
 from tests.interop.hostile import HOSTILE
-from tests.interop.inception_file import published, shapes
+from tests.support import forge
+from tests.support.inception_file import published, shapes
 
 
 @pytest.fixture(scope="module")

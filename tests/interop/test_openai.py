@@ -8,7 +8,7 @@ import pytest
 from jaxdiff.interop import openai
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params
-from tests.interop import forge
+from tests.support import forge
 
 FLAGS = openai.Flags(image_size=32, num_channels=32, num_res_blocks=1, num_heads=2, learn_sigma=True, class_cond=True)
 CLASSIFIER = openai.ClassifierFlags(image_size=32, classifier_width=64, classifier_depth=1)

@@ -10,9 +10,8 @@ from jaxdiff.interop import score_sde
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.score_sde_params import parts
 from jaxdiff.interop.state_dict import abstract_params, published_name
-from tests.interop import forge
-from tests.parity import reference
 from tests.parity.test_score_sde_networks import options_of
+from tests.support import forge, reference
 
 PATH = reference.ROOT / "score_sde" / "net_ncsnpp.npz"
 

@@ -9,7 +9,7 @@ import pytest
 
 from jaxdiff.interop import torch_file
 from jaxdiff.interop.inert import CheckpointFormatError, Global, Record
-from tests.interop import forge
+from tests.support import forge
 
 DATA = Path(__file__).parent / "data"
 GRID = np.arange(12, dtype=np.float32).reshape(3, 4)

@@ -13,7 +13,7 @@ from jaxdiff.interop.inception import inception_params
 from jaxdiff.metrics.inception import extractor
 from jaxdiff.nets.inception import InceptionV3
 from jaxdiff.train import sharding
-from tests.interop.inception_file import published
+from tests.support.inception_file import published
 
 NET = InceptionV3(side=75)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 9, 10, 3), dtype=np.uint8)
@@ -74,7 +74,7 @@ import numpy as np, jax
 from jaxdiff.interop.inception import inception_params
 from jaxdiff.metrics.inception import extractor
 from jaxdiff.train import sharding
-from tests.interop.inception_file import published
+from tests.support.inception_file import published
 from tests.metrics.test_inception import IMAGES, NET
 params, mesh = inception_params(published()), sharding.data_mesh()
 assert mesh.size == 4
@@ -89,7 +89,7 @@ print("same on", jax.device_count())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_four_devices():
     root = Path(__file__).parents[2]
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}

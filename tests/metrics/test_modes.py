@@ -68,7 +68,7 @@ def test_real_stacked_digits_are_read_as_what_they_are(judge):
     np.testing.assert_array_equal(labels, batch["label"])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_real_stacked_digits_reach_all_thousand_modes():
     """Held-out digits, read by a classifier of the others."""
     judge = classifier.fit(digits.to_pixels(digits.load("train").images), digits.load("train").labels)

@@ -177,7 +177,7 @@ def fans(kernel):
     return area * kernel.shape[-2], area * kernel.shape[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_generator_starts_as_ncsnpp_and_its_latent_layers_by_fan_out():
     net = generator(model_channels=16, latent_dim=32, map_features=32)
     for path, value in named(net, X, T, jnp.zeros((4, 32))).items():
@@ -193,7 +193,7 @@ def test_generator_starts_as_ncsnpp_and_its_latent_layers_by_fan_out():
             np.testing.assert_array_equal(value, 1.0 if path[-1] == "scale" else 0.0)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("net", [discriminator(model_channels=16), large(1, 8, 16)], ids=["small", "large"])
 def test_discriminators_start_by_fan_out(net):
     x = jnp.zeros((4, 64, 64, 1))

@@ -9,7 +9,7 @@ import pytest
 
 from jaxdiff.interop.inception import inception_params
 from jaxdiff.nets.inception import SIDE, InceptionV3, pytorch_fid_input, tensorflow_input
-from tests.interop.inception_file import published
+from tests.support.inception_file import published
 
 SMALL = 139  # leaves 3x3 in the last blocks, where kinds of pooling differ
 
@@ -141,7 +141,7 @@ def test_features_and_logits_equal_the_reference():
     compare(SMALL)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_features_and_logits_equal_the_reference_at_full_size():
     compare(SIDE)
 
@@ -152,7 +152,7 @@ def test_the_last_pooling_shows():
     assert np.abs(graph - torchvision).max() > 0.1 * np.abs(graph).max()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_float64_is_exact(x64):
     """Nothing but rounding lies between the two."""
     wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), params())

@@ -42,7 +42,7 @@ def test_bfloat16_is_of_the_computation_only(name):
     assert {leaf.dtype for leaf in jax.tree.leaves((params, out, grads))} == {jnp.dtype("float32")}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["song", "discriminator"])
 def test_gradients_are_the_same_and_activations_are_not_kept(name):
     net, inputs = NETS[name]

@@ -7,8 +7,8 @@ import numpy as np
 
 from jaxdiff import boundary, losses, precond, toy
 from jaxdiff.losses import distances
-from tests.parity import reference
-from tests.parity.edm_networks import close, nchw, nhwc
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 DISTANCES = {
     "l1": distances.l1,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tests.parity.ddpm_process import nhwc
+from tests.support.arrays import nhwc
 
 
 def mixture_network(arrays, config, process, alpha_bar):

@@ -90,12 +90,3 @@ def to_x(x_t, sigma):
 
 def from_x(x, sigma):
     return x / expand(jnp.sqrt(1 + jnp.asarray(sigma) ** 2), x)
-
-
-def nhwc(a):
-    """float64, channels last."""
-    return jnp.asarray(np.moveaxis(np.asarray(a, np.float64), -3, -1))
-
-
-def nchw(a):
-    return np.moveaxis(np.asarray(a), -1, -3)

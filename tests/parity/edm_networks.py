@@ -10,17 +10,9 @@ from jaxdiff import precond
 from jaxdiff.interop.state_dict import to_params
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
-from tests.parity import reference
+from tests.support import reference
 
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
-
-
-def nhwc(image, dtype=np.float64):
-    return jnp.asarray(np.moveaxis(np.asarray(image, dtype), -3, -1))
-
-
-def nchw(image):
-    return np.moveaxis(np.asarray(image), -1, -3)
 
 
 def network(cls, kwargs):
@@ -59,9 +51,3 @@ def labels_of(arrays, dtype=np.float64, prefix="in/"):
     """Class and augmentation labels of a file, as keyword arguments."""
     found = {name: arrays.get(prefix + name) for name in ("class_labels", "augment_labels")}
     return {name: jnp.asarray(value.astype(dtype)) for name, value in found.items() if value is not None}
-
-
-def close(actual, expected, rtol=1e-9):
-    """Deviation relative to the largest magnitude of the array."""
-    expected = np.asarray(expected)
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=rtol * max(np.abs(expected).max(), 1e-30))

@@ -6,7 +6,7 @@ import numpy as np
 from jaxdiff.interop import openai
 from jaxdiff.nets.classifier import GuidedClassifier
 from jaxdiff.nets.unet_guided import GuidedUNet
-from tests.parity import reference
+from tests.support import reference
 
 NAMES = {
     "num_res_blocks": "num_blocks",

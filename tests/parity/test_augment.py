@@ -10,7 +10,7 @@ from jaxdiff.augment.blit import blit
 from jaxdiff.augment.color import color_matrix
 from jaxdiff.augment.geometry import has_geometry, inverse_matrix
 from jaxdiff.augment.resample import warp
-from tests.parity import reference
+from tests.support import reference
 
 READS = ("edm/augment_*.npz",)
 

@@ -11,8 +11,8 @@ from jaxdiff import grids
 from jaxdiff.interop.edm import load_edm
 from jaxdiff.precond import denoiser, leading_channels
 from jaxdiff.samplers import churn, heun, sample
-from tests.interop import forge
-from tests.parity import reference
+from tests.support import forge, reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("edm/ckpt_*.npz",)
 FILES = reference.files(*READS)
@@ -40,16 +40,6 @@ def published(arrays, path):
     return path
 
 
-def nhwc(images):
-    return jnp.moveaxis(jnp.asarray(images, jnp.float64), -3, -1)
-
-
-def close(value, expected):
-    """Within 1e-9 of the array's maximum."""
-    expected = np.moveaxis(expected, -3, -1)
-    np.testing.assert_allclose(value, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
-
-
 @pytest.mark.parametrize("path", FILES, ids=reference.ids)
 def test_denoiser(path, x64, tmp_path):
     arrays = reference.load(path)
@@ -64,7 +54,7 @@ def test_denoiser(path, x64, tmp_path):
     for name, left_out in {"D": None, "D_no_labels": "class_labels", "D_no_augment": "augment_labels"}.items():
         if f"out/{name}" in arrays:
             given = {label: value for label, value in labels.items() if label != left_out}
-            close(denoiser(apply, params, preconditioning, **given)(x, sigma), arrays[f"out/{name}"])
+            close(nchw(denoiser(apply, params, preconditioning, **given)(x, sigma)), arrays[f"out/{name}"])
     # The official VP limits are roots of e^v - 1 in float32, which has an error of 2^-24 whatever v is.
     ours = np.square([preconditioning.sigma_min, preconditioning.sigma_max])
     theirs = np.square([arrays["meta/sigma_min"], arrays["meta/sigma_max_nonfinite_ok"]])
@@ -95,4 +85,4 @@ def test_samples(path, x64, tmp_path):
     if churned.get("s_churn", 0) > 0:
         sampler = churn(heun(), **churned, round_sigma=preconditioning.round_sigma)
         noise = (nhwc(arrays["sample/in/noise"]), ())
-    close(sample(sampler, denoise, sigmas[0] * latents, sigmas, noise=noise), arrays["sample/out/final"])
+    close(nchw(sample(sampler, denoise, sigmas[0] * latents, sigmas, noise=noise)), arrays["sample/out/final"])

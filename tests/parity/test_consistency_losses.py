@@ -8,7 +8,6 @@ from jaxdiff.losses import consistency
 from jaxdiff.losses.consistency_levels import neighbours
 from jaxdiff.precond import denoiser
 from jaxdiff.types import expand
-from tests.parity import reference
 from tests.parity.consistency_cases import (
     DISTANCES,
     agree,
@@ -21,6 +20,7 @@ from tests.parity.consistency_cases import (
     tiny,
     weights,
 )
+from tests.support import reference
 
 READS = ("consistency/loss_cd_*.npz", "consistency/loss_ct_*.npz")
 STEPS = {"heun": consistency.heun_step, "euler": consistency.euler_step}

@@ -8,9 +8,9 @@ import pytest
 from jaxdiff.interop import consistency
 from jaxdiff.interop.openai import openai_name
 from jaxdiff.nets.embeddings import positional
-from tests.parity import reference
-from tests.parity.edm_networks import close, nchw, nhwc
 from tests.parity.openai_networks import inputs_of, network
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("consistency/net_openai_*.npz",)
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -28,7 +28,7 @@ def prepared(path, dtype=np.float64):
     return arrays, net, consistency.params_of(net, state_dict)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @files
 def test_float64(path, x64):
     arrays, net, params = prepared(path)

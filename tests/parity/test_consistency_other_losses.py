@@ -17,7 +17,6 @@ from jaxdiff.losses.score import sliced_loss_of_norm
 from jaxdiff.precond import denoiser
 from jaxdiff.train import ema
 from jaxdiff.types import expand
-from tests.parity import reference
 from tests.parity.consistency_cases import (
     DISTANCES,
     agree,
@@ -30,7 +29,8 @@ from tests.parity.consistency_cases import (
     tiny,
     weights,
 )
-from tests.parity.edm_networks import close
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = (
     "consistency/loss_continuous_*.npz",

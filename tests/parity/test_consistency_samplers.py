@@ -8,9 +8,9 @@ import pytest
 from jaxdiff import grids, guidance
 from jaxdiff.latents import slerp
 from jaxdiff.samplers import churn, consistency, ddim, dpm_2, euler, heun, sample, time_points
-from tests.parity import reference
-from tests.parity.edm_networks import close
 from tests.parity.score_sde import denoiser_of, float64
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("consistency/sampler_*.npz",)
 TOLERANCE = 1e-7

@@ -12,9 +12,9 @@ from jaxdiff.losses import consistency_levels as levels
 from jaxdiff.losses import consistency_schedules as schedules
 from jaxdiff.losses.distances import pseudo_huber
 from jaxdiff.precond import denoiser
-from tests.parity import reference
 from tests.parity.consistency_cases import inputs, rows, weights
-from tests.parity.edm_networks import close, nchw, nhwc
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("consistency/scalings*.npz", "consistency/schedules*.npz")
 COEFFICIENTS = ("c_skip", "c_out", "c_in")

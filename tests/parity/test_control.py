@@ -9,10 +9,10 @@ from jaxdiff import sde as sdes
 from jaxdiff.samplers import control as c
 from jaxdiff.samplers import correction, in_turn, predictor, sample
 from jaxdiff.samplers.base import Level, Sampler, memoryless, noiseless
-from tests.parity import reference
-from tests.parity.edm_networks import close
-from tests.parity.score_sde import denoiser_of, float64, marginals_of, sde_of
+from tests.parity.score_sde import denoiser_of, marginals_of, sde_of
 from tests.parity.test_predictor_corrector import STEP_SIZES, UPDATES
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("score_sde/control_*.npz",)
 REST = Sampler(memoryless, noiseless, lambda denoise, x, carry, level, noise: (x, carry))
@@ -24,14 +24,6 @@ def cases():
         for case in reference.cases(arrays):
             if not reference.config(arrays, case)["kind"].endswith("_inputs"):
                 yield pytest.param(arrays, case, id=f"{path.stem}-{case}")
-
-
-def nhwc(a):
-    return jnp.moveaxis(float64(a), -3, -1)
-
-
-def nchw(a):
-    return np.moveaxis(np.asarray(a), -1, -3)
 
 
 def parts_of(config, denoise_arrays):

@@ -17,8 +17,8 @@ from jaxdiff.nets.ddgan_discriminator import DownBlock, embed, leaky_relu
 from jaxdiff.nets.embeddings import Fourier, positional
 from jaxdiff.nets.layers import Conv, convolve, resample, upfirdn
 from jaxdiff.nets.unet_frame import combine
-from tests.parity import reference
-from tests.parity.edm_networks import close
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("ddgan/layers.npz", "ddgan/ops.npz")
 BLOCKS = {

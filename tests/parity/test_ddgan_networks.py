@@ -10,9 +10,9 @@ import pytest
 from jaxdiff.interop import ddgan
 from jaxdiff.interop.ddgan import params_of_discriminator, params_of_generator
 from jaxdiff.nets.ddgan_discriminator import minibatch_deviation
-from tests.parity import reference
 from tests.parity.ddgan_networks import discriminator, generator, labels_of, norms_of, options_of
-from tests.parity.edm_networks import close, nchw, nhwc
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("ddgan/gen_*.npz", "ddgan/disc_*.npz", "ddgan/factory.npz")
 generators = pytest.mark.parametrize("path", reference.files(READS[0]), ids=reference.ids)
@@ -40,7 +40,7 @@ def check_norms(arrays, norms):
     np.testing.assert_allclose([norms[name] for name in names], recorded, rtol=1e-9, atol=1e-12 * recorded.max())
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @generators
 def test_generator_float64(path, x64):
     arrays, net, params, run = recorded_generator(path, np.float64)
@@ -76,7 +76,7 @@ def recorded_discriminator(path, dtype):
     return arrays, net, params_of_discriminator(net, state_dict(arrays, dtype)), jax.jit(net.apply)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @discriminators
 def test_discriminator_float64(path, x64):
     arrays, net, params, run = recorded_discriminator(path, np.float64)

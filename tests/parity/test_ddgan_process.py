@@ -11,9 +11,12 @@ from jaxdiff.losses import ddgan_process
 from jaxdiff.reverse import FLOOR
 from jaxdiff.samplers import ddgan, sample, trajectory, x0_sampler
 from jaxdiff.train.adversarial import cosine_by_epoch
-from tests.parity import reference
-from tests.parity.ddpm_process import from_x, nchw, nhwc, to_x
-from tests.parity.edm_networks import close
+from tests.parity.ddpm_process import (
+    from_x,
+    to_x,
+)
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("ddgan/coefficients.npz", "ddgan/diffusion.npz", "ddgan/sampling.npz")
 FIRST_BETA = 1e-8  # of the released code, in float64

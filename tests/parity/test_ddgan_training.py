@@ -14,9 +14,9 @@ from jaxdiff.losses import adversarial, ddgan_process
 from jaxdiff.losses.ddgan_process import Draws, Process
 from jaxdiff.train import ema
 from jaxdiff.train.adversarial import Networks, adversarial_step, average, cosine_by_epoch, create
-from tests.parity import reference
 from tests.parity.ddgan_networks import discriminator, norms_of
-from tests.parity.edm_networks import close, nchw, nhwc
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("ddgan/losses.npz", "ddgan/train_*.npz", "ddgan/ema.npz")
 VALUES, GRADIENTS, CHANGES = 1e-10, 1e-9, 1e-6
@@ -146,7 +146,7 @@ def loss_cases():
             yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(("arrays", "config"), loss_cases())
 def test_losses_and_gradients(arrays, config, x64):
     run = run_of(arrays, config["args"], config["discriminator"])
@@ -201,7 +201,7 @@ def rate_of(run, learning_rate, steps_per_epoch):
     return cosine_by_epoch(learning_rate, steps_per_epoch, run.args["num_epoch"], floor=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("path", reference.files("ddgan/train_*.npz"), ids=reference.ids)
 def test_training_trace(path, x64):
     arrays = reference.load(path)

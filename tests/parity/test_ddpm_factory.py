@@ -10,7 +10,7 @@ import pytest
 from jaxdiff import respacing
 from jaxdiff.interop import openai
 from jaxdiff.interop.state_dict import abstract_params
-from tests.parity import reference
+from tests.support import reference
 
 READS = ("ddpm/factory.npz",)
 # OpenAI's axes: [out, in, height, width] and [out, in]; the qkv, proj_out and pools are convolutions of width 1.

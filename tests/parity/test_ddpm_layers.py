@@ -11,8 +11,8 @@ from jaxdiff.nets.classifier import AttentionPool
 from jaxdiff.nets.embeddings import positional
 from jaxdiff.nets.guided_block import Downsample, ResBlock, SelfAttention, Upsample, norm32, split_attention
 from jaxdiff.train import ema
-from tests.parity import reference
-from tests.parity.edm_networks import close
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("ddpm/layers.npz",)
 

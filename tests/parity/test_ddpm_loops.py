@@ -7,10 +7,18 @@ import pytest
 
 from jaxdiff import guidance, predictions, reverse
 from jaxdiff.samplers import ancestral, ddim, encode, trajectory
-from tests.parity import reference
 from tests.parity.ddpm_mixture import mixture_network
-from tests.parity.ddpm_process import from_x, model_of, nchw, nhwc, process_of, reverse_of, row_of, to_x, transform_of
-from tests.parity.edm_networks import close
+from tests.parity.ddpm_process import (
+    from_x,
+    model_of,
+    process_of,
+    reverse_of,
+    row_of,
+    to_x,
+    transform_of,
+)
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("ddpm/loops.npz",)
 DENOISED_FN = {None: None, "0.9*x+0.05": lambda x0: 0.9 * x0 + 0.05}

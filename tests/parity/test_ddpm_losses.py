@@ -8,11 +8,17 @@ import pytest
 from jaxdiff import predictions
 from jaxdiff.losses import elbo
 from jaxdiff.losses.likelihood import bits_per_dim, discretized_gaussian, normal_kl, tanh_cdf
-from tests.parity import reference
 from tests.parity.ddpm_losses import chain_of, loss_and_gradient, training_loss
 from tests.parity.ddpm_mixture import mixture_network
-from tests.parity.ddpm_process import LEARNED, model_of, nchw, nhwc, process_of, row_of, transform_of
-from tests.parity.edm_networks import close
+from tests.parity.ddpm_process import (
+    LEARNED,
+    model_of,
+    process_of,
+    row_of,
+    transform_of,
+)
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("ddpm/losses.npz", "ddpm/vlb.npz")
 

@@ -9,10 +9,18 @@ from jaxdiff import guidance, reverse
 from jaxdiff.interop.openai import openai_name
 from jaxdiff.samplers import ancestral, ddim
 from jaxdiff.samplers.base import Level
-from tests.parity import reference
-from tests.parity.ddpm_process import from_x, model_of, nchw, nhwc, process_of, reverse_of, row_of, to_x, transform_of
-from tests.parity.edm_networks import close
+from tests.parity.ddpm_process import (
+    from_x,
+    model_of,
+    process_of,
+    reverse_of,
+    row_of,
+    to_x,
+    transform_of,
+)
 from tests.parity.openai_networks import inputs_of, prepared
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("ddpm/unet_*.npz", "ddpm/classifier_*.npz")
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -32,7 +40,7 @@ def log_prob_of(net, params, labels):
     return log_prob
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @files
 def test_float64(path, x64):
     arrays, net, params = prepared(path)
@@ -71,7 +79,7 @@ def test_float32(path):
     close(channels_first(output), arrays["out/F"], rtol=2e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("path", reference.files("ddpm/guidance.npz"), ids=reference.ids)
 def test_steps_guided_by_a_classifier(path, x64):
     """One ancestral and one DDIM step; the classifier sees x_t and its step t."""

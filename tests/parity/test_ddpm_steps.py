@@ -11,20 +11,18 @@ from jaxdiff import guidance, predictions, reverse
 from jaxdiff.losses import elbo
 from jaxdiff.samplers import ancestral, ddim
 from jaxdiff.samplers.base import Level
-from tests.parity import reference
 from tests.parity.ddpm_process import (
     LEARNED,
     from_x,
     model_of,
-    nchw,
-    nhwc,
     process_of,
     reverse_of,
     row_of,
     to_x,
     transform_of,
-)  # fmt: skip
-from tests.parity.edm_networks import close
+)
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc  # fmt: skip
 
 READS = ("ddpm/steps.npz", "ddpm/guidance.npz")
 STEP = re.compile(r"(EPSILON|START_X|PREVIOUS_X)-(.+)-(clip|noclip)/out/([\w.]+)$")

@@ -8,9 +8,12 @@ import pytest
 
 from jaxdiff import betas as chains
 from jaxdiff import chain, respacing, reverse
-from tests.parity import reference
-from tests.parity.ddpm_process import betas_of, process_of
-from tests.parity.edm_networks import close
+from tests.parity.ddpm_process import (
+    betas_of,
+    process_of,
+)
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("ddpm/tables.npz", "ddpm/respacing.npz")
 TABLES = {

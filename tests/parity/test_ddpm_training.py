@@ -9,10 +9,14 @@ import pytest
 from jaxdiff.losses import importance
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
-from tests.parity import reference
 from tests.parity.ddpm_losses import training_loss
-from tests.parity.ddpm_process import from_x, nhwc, process_of, row_of
-from tests.parity.edm_networks import close
+from tests.parity.ddpm_process import (
+    from_x,
+    process_of,
+    row_of,
+)
+from tests.support import reference
+from tests.support.arrays import close, nhwc
 
 READS = ("ddpm/resampler.npz", "ddpm/train_*.npz")
 

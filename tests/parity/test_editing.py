@@ -11,10 +11,10 @@ from jaxdiff.editing import keep
 from jaxdiff.guidance import clip
 from jaxdiff.known import LUMINANCE, degrade, directions, grey, grey_mask, orthogonal, patch_means, pixels, replace
 from jaxdiff.samplers import consistency, sample
-from tests.parity import reference
-from tests.parity.edm_networks import close
-from tests.parity.score_sde import denoiser_of, float64
+from tests.parity.score_sde import denoiser_of
 from tests.parity.test_consistency_samplers import at, levels_of
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("consistency/editing_*.npz",)
 TOLERANCE = 1e-7
@@ -29,14 +29,6 @@ def every_case(pattern):
         for case in reference.cases(arrays):
             if case != "operator":
                 yield pytest.param(arrays, case, id=f"{path.stem}-{case}")
-
-
-def nhwc(a):
-    return jnp.moveaxis(float64(a), -3, -1)
-
-
-def nchw(a):
-    return np.moveaxis(np.asarray(a), -1, -3)
 
 
 def denoiser(arrays):

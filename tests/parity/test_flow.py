@@ -9,9 +9,9 @@ from jaxdiff import flow, toy
 from jaxdiff import sde as sdes
 from jaxdiff.losses.likelihood import density_bits_per_dim
 from jaxdiff.samplers import predictors
-from tests.parity import reference
-from tests.parity.edm_networks import close
 from tests.parity.score_sde import float64, mixture_of, score_of, sde_of
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("score_sde/ode_*.npz",)
 TIGHT = flow.Tolerance(1e-11, 1e-11, solver=flow.diffrax.Dopri8())
@@ -25,7 +25,7 @@ def cases(kind):
                 yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(("arrays", "config"), cases("ode_sample"))
 def test_samples(arrays, config, x64):
     sde = sde_of(config)
@@ -40,7 +40,7 @@ def test_samples(arrays, config, x64):
     close(scaled(mean), arrays["out/samples_denoised"], 1e-8)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(("arrays", "config"), cases("likelihood"))
 def test_likelihood(arrays, config, x64):
     sde = sde_of(config)

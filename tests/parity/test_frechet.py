@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.metrics.frechet import frechet_distance, merge, stats
-from tests.parity import reference
+from tests.support import reference
 
 READS = ("edm/fid*.npz",)
 

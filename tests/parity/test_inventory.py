@@ -5,7 +5,7 @@ from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tests.parity import reference
+from tests.support import reference
 
 # Shrinks with every issue; a recorded file that matches neither this nor any READS fails the suite.
 NOT_SERVED_YET: tuple[str, ...] = ()

@@ -10,8 +10,8 @@ from jaxdiff.interop.state_dict import from_torch
 from jaxdiff.nets.embeddings import Fourier, positional
 from jaxdiff.nets.layers import Conv, attention, group_norm
 from jaxdiff.nets.unet_block import UNetBlock
-from tests.parity import reference
-from tests.parity.edm_networks import close, nchw, nhwc
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("edm/layers.npz",)
 SHARED = ("dropout", "skip_scale", "eps", "adaptive_scale", "resample_proj")

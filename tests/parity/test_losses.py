@@ -8,8 +8,9 @@ import pytest
 from jaxdiff import losses
 from jaxdiff.interop.state_dict import published_name
 from jaxdiff.precond import denoiser
-from tests.parity import reference
-from tests.parity.edm_networks import close, labels_of, nchw, nhwc, params_of, preconditioned
+from tests.parity.edm_networks import labels_of, params_of, preconditioned
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("edm/loss_*.npz",)
 

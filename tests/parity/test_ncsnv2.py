@@ -7,8 +7,8 @@ import pytest
 
 from jaxdiff.interop.ncsnv2 import ncsnv2_name, params_of
 from jaxdiff.nets.refinenet import NCSNv2
-from tests.parity import reference
-from tests.parity.edm_networks import close, nchw, nhwc
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("score_sde/net_ncsnv2.npz",)
 TWINS = {
@@ -37,7 +37,7 @@ def prepared(path, twin, dtype=np.float64):
     return arrays, net, params_of(net, {name: a.astype(dtype) for name, a in state_dict.items()})
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @files
 @twins
 def test_float64(path, twin, x64):

@@ -9,8 +9,9 @@ import pytest
 
 from jaxdiff.interop.state_dict import published_name
 from jaxdiff.nets.conditioning import drop_labels
-from tests.parity import reference
-from tests.parity.edm_networks import close, labels_of, nchw, network, nhwc, params_of
+from tests.parity.edm_networks import labels_of, network, params_of
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("edm/net_*.npz",)
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -23,7 +24,7 @@ def prepare(path, dtype):
     return arrays, net, params_of(net, arrays, dtype=dtype)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @files
 def test_float64(path, x64):
     arrays, net, params = prepare(path, np.float64)

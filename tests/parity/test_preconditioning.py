@@ -7,8 +7,9 @@ import pytest
 
 from jaxdiff import grids, schedules
 from jaxdiff.precond import denoiser
-from tests.parity import reference
-from tests.parity.edm_networks import close, labels_of, nchw, nhwc, params_of, preconditioned
+from tests.parity.edm_networks import labels_of, params_of, preconditioned
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("edm/precond_*.npz",)
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)

@@ -10,9 +10,9 @@ from jaxdiff.samplers import predictors as p
 from jaxdiff.samplers.base import Level
 from jaxdiff.samplers.langevin import annealed, batch_mean, correction
 from jaxdiff.types import expand
-from tests.parity import reference
-from tests.parity.edm_networks import close
 from tests.parity.score_sde import denoiser_of, float64, marginals_of, sde_of
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("score_sde/step_*.npz", "score_sde/pc_*.npz")
 

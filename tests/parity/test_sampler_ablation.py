@@ -7,7 +7,7 @@ import pytest
 
 from jaxdiff import grids, schedules, toy
 from jaxdiff.samplers import churn, euler_step, ode, sample, second_order_step
-from tests.parity import reference
+from tests.support import reference
 
 READS = ("edm/sampler_ablation_*.npz", "edm/sampler_tables.npz")
 

@@ -7,7 +7,7 @@ import pytest
 
 from jaxdiff import grids, toy
 from jaxdiff.samplers import churn, heun, sample
-from tests.parity import reference
+from tests.support import reference
 
 READS = ("edm/sampler_edm.npz",)
 NAMES = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}

@@ -7,8 +7,8 @@ import pytest
 
 from jaxdiff.interop import score_sde
 from jaxdiff.interop.score_sde_params import params_of_torch
-from tests.parity import reference
-from tests.parity.edm_networks import close, nchw, nhwc
+from tests.support import reference
+from tests.support.arrays import close, nchw, nhwc
 
 READS = ("score_sde/net_ncsnpp*.npz", "score_sde/net_ddpm*.npz")
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -57,7 +57,7 @@ def norms_of(net, arrays, gradients):
     return dict(zip(names, np.sqrt(squares), strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @files
 def test_float64(path, x64):
     arrays, config, net, params = prepared(path, np.float64)

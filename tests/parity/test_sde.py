@@ -10,9 +10,9 @@ from jaxdiff import sde as sdes
 from jaxdiff.losses import score as score_losses
 from jaxdiff.samplers import predictors
 from jaxdiff.types import expand
-from tests.parity import reference
-from tests.parity.edm_networks import close
 from tests.parity.score_sde import denoiser_of, float64, marginals_of, score_of, sde_of
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("score_sde/sde_*.npz", "score_sde/loss_*.npz")
 

@@ -12,9 +12,10 @@ from jaxdiff.precond import denoiser
 from jaxdiff.train import ema
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
-from tests.parity import reference
-from tests.parity.edm_networks import close, params_of, preconditioned
+from tests.parity.edm_networks import params_of, preconditioned
 from tests.parity.test_losses import levels_and_weight
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("edm/train_*.npz",)
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -37,7 +38,7 @@ def test_schedules(path, x64):
     np.testing.assert_allclose(rate(steps), arrays["out/lr"], rtol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @files
 def test_steps(path, x64):
     arrays = reference.load(path)

@@ -12,8 +12,8 @@ from jaxdiff.losses import vdm, vdm_decoder, vdm_process
 from jaxdiff.losses.likelihood import bits_per_dim
 from jaxdiff.nets import gamma
 from jaxdiff.nets.unet_vdm import VDMUNet
-from tests.parity import reference
-from tests.parity.edm_networks import close
+from tests.support import reference
+from tests.support.arrays import close
 
 READS = ("ddpm/vdm_*.npz",)
 # A file either holds a whole model or several schedules.
@@ -90,7 +90,7 @@ def test_gamma(path, x64):
         assert not compare.rest, case
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("path", MODELS, ids=reference.ids)
 def test_model(path, x64):
     arrays = reference.load(path)

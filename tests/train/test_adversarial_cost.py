@@ -6,7 +6,7 @@ from benchmarks.adversarial import parts
 from experiments import ddgan_cifar
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_step_has_the_flops_of_its_passes():
     """Within 10 % by the compiler's own count, with R1's gradient of a gradient among them."""
     config = ddgan_cifar.resolve(ddgan_cifar.Config(batch_size=8, model_channels=8))

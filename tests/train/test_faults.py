@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from jaxdiff.train.checkpoint import CheckpointError, Checkpoints
-from tests.train import tiny_run
+from tests.support import tiny_run
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(workdir, moment="never:0", **environment):
-    command = [sys.executable, "-m", "tests.train.tiny_run", str(workdir), moment]
+    command = [sys.executable, "-m", "tests.support.tiny_run", str(workdir), moment]
     return subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=300
     )
@@ -119,7 +119,7 @@ def test_eight_devices_give_the_losses_of_one(tmp_path, unbroken, moment):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_seeded_faults_of_a_digits_run_are_survived(tmp_path):
     """A kill of each kind, a damage of each kind, a full disk; `python -m benchmarks.faults` has twenty of each."""
     out = tmp_path / "faults.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.train import hosts_run
+from tests.support import hosts_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,7 @@ def launch(workdir, fsdp, devices, *place, **environment):
     """One process with so many simulated devices."""
     workdir.mkdir(exist_ok=True)
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "tests.train.hosts_run", str(workdir), str(fsdp), *map(str, place)]
+    command = [sys.executable, "-m", "tests.support.hosts_run", str(workdir), str(fsdp), *map(str, place)]
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **flags, **environment}, stdout=pipe, stderr=pipe, text=True
@@ -63,7 +63,7 @@ def one(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(("fsdp", "width"), [(1, 64), (8, 8), (2, 32)])
 def test_eight_devices_give_the_losses_of_one(tmp_path, one, fsdp, width):
     out = ended(launch(tmp_path, fsdp, 8))
@@ -72,7 +72,7 @@ def test_eight_devices_give_the_losses_of_one(tmp_path, one, fsdp, width):
     assert deviation(tmp_path, one) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("fsdp", [1, 8])
 def test_two_processes_give_the_losses_of_one(tmp_path, one, fsdp):
     """And stop together where one of them is told to, and go on from there on one device."""
@@ -89,7 +89,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path, one, fsdp):
     assert deviation(tmp_path / "stopped", one) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_a_checkpoint_of_eight_is_restored_on_fewer(tmp_path, one, devices):
     """Cut over eight devices, told to stop, and gone on with, cut over fewer."""

@@ -20,7 +20,7 @@ from jaxdiff.train.checkpoint import Checkpoints, checksums
 from jaxdiff.train.monitor import Opening
 from jaxdiff.train.state import create
 from jaxdiff.train.step import many_steps, train_step
-from tests.train import tiny_run
+from tests.support import tiny_run
 
 KEY = jax.random.key(0)
 

@@ -79,7 +79,7 @@ def test_norms_and_parameters_are_plain_without_a_mesh():
 PROGRAM = """
 import json, jax, jax.numpy as jnp
 from benchmarks.scaling import measure
-from tests.train import hosts_run
+from tests.support import hosts_run
 step, create = hosts_run.build()
 batch = {"x": jax.ShapeDtypeStruct((hosts_run.BATCH, 4), jnp.float32)}
 print(json.dumps([measure(step, create, batch, *way) for way in ((1, 1), (8, 1), (8, 8), (8, 2))]))
@@ -95,7 +95,7 @@ def programs():
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_gradients_are_reduced_in_one_group(programs):
     """Data parallel: one all-reduce of every gradient and the loss, and nothing else."""
     one, eight, _, _ = programs
@@ -103,7 +103,7 @@ def test_gradients_are_reduced_in_one_group(programs):
     assert eight["collectives"] == {"all-reduce": [1, 4 * (eight["parameters"] + 1)]}
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_fully_sharded_gradients_are_reduced_in_a_group_a_kind(programs):
     """One for what is cut, one for what is copied, with the norms; parameters are put together once."""
     _, eight, sharded, both = programs

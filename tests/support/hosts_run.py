@@ -1,4 +1,4 @@
-"""A small run over all devices of one or more processes: python -m tests.train.hosts_run WORKDIR FSDP [PORT NUM ID].
+"""A small run over all devices of one or more processes: python -m tests.support.hosts_run WORKDIR FSDP [PORT NUM ID].
 
 With PORT it is process ID of NUM on this machine. `stop:N` in STOP sends SIGTERM to this process at batch N. Leaves the
 losses in metrics.jsonl and, from process 0, the parameters in final.npz.

@@ -1,4 +1,4 @@
-"""A small system trained and looked at: python -m tests.experiments.watched_run WORKDIR FSDP [PORT NUM ID].
+"""A small system trained and looked at: python -m tests.support.watched_run WORKDIR FSDP [PORT NUM ID].
 
 With PORT it is process ID of NUM on this machine.
 """

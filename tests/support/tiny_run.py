@@ -1,4 +1,4 @@
-"""A small training run as a process of its own, told when to die: python -m tests.train.tiny_run WORKDIR [MOMENT].
+"""A small training run as a process of its own, told when to die: python -m tests.support.tiny_run WORKDIR [MOMENT].
 
 MOMENT is `data:N` or `save:N`: the process dies while it waits for batch N (a step is then in flight), or while
 the save of step N is being written; `term:N` sends SIGTERM instead, at batch N.
