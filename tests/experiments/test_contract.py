@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import draw, edm_digits, evaluate, runs, sample, workdir
+from experiments import cli, draw, edm_digits, evaluate, runs, sample, workdir
 from experiments.picture import image_grid
 from jaxdiff import grids
 from jaxdiff.samplers import churn, heun
-from tests.support.commands import command
+from tests.support.commands import called
 
 
 def test_every_file_is_written(smoke_run):
-    folder, done = smoke_run
-    assert "frechet_pixels" in done.stderr + done.stdout
+    folder, said = smoke_run
+    assert "frechet_pixels" in said
     assert json.loads((folder / "config.json").read_text())["experiment"] == "edm_digits"
     assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [2, 4, 6, 8]
     with np.load(folder / "samples.npz") as file:
@@ -31,17 +31,16 @@ def test_every_file_is_written(smoke_run):
     assert {"frechet_pixels", "heldout_frechet_pixels", "svm_accuracy", "precision"} <= set(report["metrics"])
 
 
-def test_a_finished_run_is_taken_up_where_it_is(smoke_run, tmp_path):
+def test_a_finished_run_is_taken_up_where_it_is(smoke_run, tmp_path, capfd):
     folder = shutil.copytree(smoke_run[0], tmp_path / "run")
     (folder / "samples.npz").unlink()
-    done = command("edm_digits", "--smoke", "--workdir", folder)
-    assert done.returncode == 0, done.stderr
-    assert "resuming from step 8" in done.stderr + done.stdout
+    called("edm_digits", "--smoke", "--workdir", folder)
+    assert "resuming from step 8" in "".join(capfd.readouterr())
     with np.load(smoke_run[0] / "samples.npz") as before, np.load(folder / "samples.npz") as after:
         np.testing.assert_array_equal(before["images"], after["images"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def system_and_params(smoke_run):
     config, system = runs.of_run(smoke_run[0])
     return system, runs.averaged_params(config, system)[0]
@@ -104,7 +103,9 @@ def test_grid_puts_images_row_by_row():
     assert grid[3, 3, 0] == 255
 
 
-def test_help_names_every_field():
-    text = command("edm_digits", "--help").stdout
+def test_help_names_every_field(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.parse(edm_digits.Config, ["--help"], prog="experiments.edm_digits")
+    text = capsys.readouterr().out
     for name in edm_digits.Config.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text

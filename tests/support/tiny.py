@@ -1,24 +1,89 @@
-"""A network that compiles in a second, in the place of a U-Net where a test is not about the network."""
+"""Networks that compile in a second, in the place of the experiments' own where a test is not about the network."""
+
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
+from experiments import edm_recipes
+from jaxdiff import augment
+
 
 class Pixelwise(nn.Module):
-    """Every pixel by itself, scaled and shifted by what the whole image is told: its time and its class."""
+    """Every pixel by itself, beside what the whole image is told: its time, its class, its augmentation."""
 
     out_channels: int = 1
     label_dim: int = 0
+    augment_dim: int = 0
+    img_resolution: int = 8
+    in_channels: int = 1
+    dropout: float = 0.0
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x, noise_labels, class_labels=None, augment_labels=None, train=False):
         told = jnp.asarray(noise_labels, x.dtype).reshape(-1, 1) / 1_000
-        if self.label_dim and class_labels is not None:
-            told = told + nn.Dense(1)(class_labels)
-        h = nn.silu(nn.Dense(4)(x) + told[:, None, None, :])
-        return nn.Dense(self.out_channels)(h)
+        for labels, size in ((class_labels, self.label_dim), (augment_labels, self.augment_dim)):
+            if size:
+                told = told + nn.Dense(1)(jnp.zeros((1, size)) if labels is None else labels)
+        h = nn.silu(nn.Dense(4, dtype=self.dtype)(x) + told[:, None, None, :])
+        return nn.Dense(self.out_channels, dtype=self.dtype)(h)
 
 
-def pixelwise(*, out_channels, label_dim=0, **others):
-    """Pixelwise for the options of a U-Net."""
+class Generator(nn.Module):
+    """Pixelwise, told a latent too."""
+
+    latent_dim: int
+    out_channels: int
+
+    @nn.compact
+    def __call__(self, x, t, latent):
+        return Pixelwise(self.out_channels)(x, t, latent)
+
+
+class Discriminator(nn.Module):
+    """The mean of what Pixelwise says of both images."""
+
+    group: int = 4
+
+    @nn.compact
+    def __call__(self, x_prev, x, t):
+        return Pixelwise()(jnp.concatenate([x_prev, x], axis=-1), t).mean(axis=(1, 2, 3))
+
+
+def song(*, out_channels, label_dim=0, **others):
+    """In the place of `SongUNet`."""
     return Pixelwise(out_channels, label_dim)
+
+
+def guided(size, channels, out_channels, **others):
+    """In the place of `GuidedUNet`."""
+    return Pixelwise(out_channels)
+
+
+def of_recipe(recipe, channels=3, **others):
+    """In the place of `edm_recipes.network`."""
+    pipe = edm_recipes.augmentation(recipe)
+    return Pixelwise(channels, recipe.label_dim, augment.label_dim(pipe) if pipe else 0, in_channels=channels)
+
+
+def of_options(options):
+    """In the place of `interop.score_sde.network`."""
+    return Pixelwise(options.num_channels)
+
+
+def adversaries(config, width, shape):
+    """In the place of `ddgan.digit_networks`."""
+    return Generator(config.latent_dim or 1, shape[-1]), Discriminator()
+
+
+NETWORKS = {
+    "experiments.edm_digits.SongUNet": song,
+    "experiments.ddpm_digits.SongUNet": song,
+    "experiments.score_sde_digits.SongUNet": song,
+    "experiments.edm_recipes.network": of_recipe,
+    "experiments.ddpm_cifar.GuidedUNet": guided,
+    "experiments.score_sde_cifar.published.network": of_options,
+    "experiments.ddgan.digit_networks": adversaries,
+}
+"""Where the experiments name their networks; those of dense layers stay as they are."""

@@ -1,0 +1,109 @@
+"""Every experiment from its command line to its report: a new experiment is a new row.
+
+In the default tier with small networks in this process, and one as a user runs it; in the full tier with their own.
+"""
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from experiments import runs
+from tests.experiments.conftest import small_networks
+from tests.support.commands import RUN_FILES, called, command
+
+
+class Smoke(NamedTuple):
+    """A command line; what its report says of sampling, and which metrics it has."""
+
+    module: str
+    flags: tuple[str, ...]
+    sampler: str | None
+    nfe: int
+    metrics: frozenset[str]
+
+
+PIXELS = frozenset(
+    {"frechet_pixels", "precision", "recall", "density", "coverage", "nearest_train_distance", "share_near_copies"}
+)
+CLASSES = PIXELS | {"svm_accuracy"}
+
+TABLE = (
+    Smoke("edm_digits", (), "heun", 7, CLASSES),
+    Smoke("edm_cifar", ("--recipe", "uncond_ve"), "heun", 7, PIXELS),
+    Smoke("ddpm_digits", (), "ddim", 4, CLASSES),
+    Smoke("ddpm_cifar", ("--recipe", "ho2020"), "ddim", 4, PIXELS),
+    Smoke("score_sde_digits", (), "predictor_corrector", 42, CLASSES),
+    Smoke("score_sde_cifar", ("--sde", "ve", "--deep"), "predictor_corrector", 42, PIXELS),
+    Smoke("consistency_digits", (), "consistency", 2, CLASSES),
+    Smoke("consistency_cifar", (), "consistency", 2, PIXELS),
+    Smoke("ddgan_digits", (), "ddgan", 4, PIXELS),
+    Smoke("ddgan_cifar", ("--recipe", "paper"), "ddgan", 4, PIXELS),
+    Smoke("ddgan_25gaussians", (), None, 4, frozenset({"modes", "kl", "high_quality"})),
+    Smoke("ddgan_stacked", (), "ddgan", 4, frozenset({"modes", "kl"})),
+)
+OTHER_LOSSES = (
+    *(
+        Smoke("consistency_digits", ("--method", m), "consistency", 2, CLASSES)
+        for m in ("ct", "ict", "ect", "scd", "sct")
+    ),
+    *(
+        Smoke("score_sde_digits", ("--sde", sde, "--weighting", "likelihood"), "predictor_corrector", 42, CLASSES)
+        for sde in ("subvp", "ve")
+    ),
+)
+"""Whose gradients the networks must take too."""
+rows = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.module)
+
+
+def flags_of(row, tmp_path):
+    """With a teacher in a place of its own, where one is to be trained."""
+    teacher = ("--teacher", tmp_path / "teacher") if row.sampler == "consistency" else ()
+    return ("--smoke", *row.flags, *teacher, "--workdir", tmp_path / "run")
+
+
+def check(row, tmp_path):
+    """The contract of DESIGN section 4."""
+    folder = tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} >= RUN_FILES
+    report = json.loads((folder / "report.json").read_text())
+    assert (report.get("sampler"), report["nfe"]) == (row.sampler, row.nfe)
+    assert {name for name in report["metrics"] if not name.startswith("heldout_")} == row.metrics
+    assert {"seconds", "device", "versions"} <= set(report)
+    assert (folder / "samples.png").stat().st_size > 1_000
+    assert not (tmp_path / "teacher").exists(), "a smoke run leaves the place of a real teacher free"
+    points = row.module == "ddgan_25gaussians"
+    with np.load(folder / "samples.npz") as file:
+        drawn = file["points" if points else "images"]
+        assert ("labels" in file.files) == (row.metrics == CLASSES)
+    assert (len(drawn), drawn.ndim) == (report["num_samples"], 2 if points else 4)
+
+
+@rows
+def test_small_networks(row, tmp_path):
+    with small_networks():
+        called(row.module, *flags_of(row, tmp_path))
+    check(row, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("row", [*TABLE, *OTHER_LOSSES], ids=lambda row: "-".join((row.module, *row.flags[1:])))
+def test_own_networks(row, tmp_path):
+    called(row.module, *flags_of(row, tmp_path))
+    check(row, tmp_path)
+
+
+def test_no_experiment_is_left_out():
+    """Points are no images, by which `runs` knows what to draw from."""
+    assert {row.module for row in TABLE} == {*runs.names(), "ddgan_25gaussians"}
+
+
+def test_as_a_user_runs_it(tmp_path):
+    """One in a process of its own, of networks that compile fast: progress and metrics are shown."""
+    row = TABLE[-2]
+    done = command(row.module, *flags_of(row, tmp_path))
+    assert done.returncode == 0, done.stderr
+    check(row, tmp_path)
+    assert "step 200/200: discriminator_loss" in done.stdout
+    assert "of samples of high quality" in done.stdout
