@@ -24,10 +24,7 @@ import sys
 
 if importlib.util.find_spec("jaxdiff") is None:
     source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source], check=True)
-    missing = [name for name in ("optax", "tyro", "jaxtyping", "grain") if importlib.util.find_spec(name) is None]
-    if missing:
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", *missing], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
 
 import jax
 
