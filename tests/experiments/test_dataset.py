@@ -14,8 +14,7 @@ from experiments import cli, dataset, runs, sources, stages
 from experiments.system import System
 from jaxdiff.data import cifar_binary, folder, pipeline
 from jaxdiff.data.pixels import to_float
-from tests.experiments.conftest import small_networks
-from tests.support import cifar_archive
+from tests.support import cifar_archive, tiny
 from tests.support import prepared as tfds_files
 from tests.support.commands import RUN_FILES, called
 from tests.support.image_set import encoded, files_of, pixels, write
@@ -120,7 +119,7 @@ def test_training_on_what_was_made(tmp_path, monkeypatch):
     write(tmp_path / "photos", files_of(pixels(30, (12, 10, 1)), np.arange(30) % 10))
     flags = ["--width", "8", "--channels", "1", "--transform", "center-crop", "--dest", tmp_path / "set.zip"]
     run(monkeypatch, "--source", tmp_path / "photos", *flags)
-    with small_networks():
+    with tiny.networks():
         called("edm_digits", "--smoke", "--data", tmp_path / "set.zip", "--workdir", tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} >= RUN_FILES
     report = json.loads((tmp_path / "run" / "report.json").read_text())

@@ -14,8 +14,8 @@ from tests.support.commands import RUN_FILES, called, refused
 
 
 @pytest.fixture(scope="module")
-def run(small, tmp_path_factory):
-    """A smoke run with the small network."""
+def run(tiny_networks, tmp_path_factory):
+    """A smoke run with the tiny network."""
     folder = tmp_path_factory.mktemp("ddpm") / "run"
     called("ddpm_digits", "--smoke", "--workdir", folder)
     return folder
@@ -131,7 +131,7 @@ def test_the_papers_values_are_used_on_cifar10():
         assert decay == pytest.approx(0.9999, abs=1e-6)
 
 
-def test_the_bound_of_another_recipe(small, tmp_path):
+def test_the_bound_of_another_recipe(tiny_networks, tmp_path):
     """Fixed variances, the linear schedule, no classes; that it trains is in test_smoke.py."""
     called("ddpm_cifar", "--smoke", "--recipe", "ho2020", "--workdir", tmp_path / "run")
     evaluate.main(evaluate.Config(workdir=tmp_path / "run", elbo=True, heldout_images=2))

@@ -12,13 +12,13 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
 from experiments import cli, edm_cifar, edm_recipes
-from tests.experiments.conftest import small_networks
+from tests.support import tiny
 from tests.support.commands import RUN_FILES, called
 
 
 def test_a_recipe_without_classes(tmp_path):
     """With its own network in test_smoke.py."""
-    with small_networks():
+    with tiny.networks():
         called("edm_cifar", "--smoke", "--recipe", "uncond_ve", "--workdir", tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} >= RUN_FILES
     report = json.loads((tmp_path / "run" / "report.json").read_text())

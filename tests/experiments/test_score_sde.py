@@ -16,8 +16,8 @@ from tests.support.commands import RUN_FILES, called, refused
 
 
 @pytest.fixture(scope="module")
-def run(small, tmp_path_factory):
-    """A smoke run for likelihood, with the small network."""
+def run(tiny_networks, tmp_path_factory):
+    """A smoke run for likelihood, with the tiny network."""
     folder = tmp_path_factory.mktemp("score_sde") / "run"
     flags = ("--smoke", "--dequantize", "--weighting", "importance", "--workdir", folder)
     called("score_sde_digits", *flags)
@@ -72,7 +72,7 @@ def test_dequantised_pixels_come_back():
 
 
 @pytest.mark.parametrize("sde", ["subvp", "ve"])
-def test_the_other_sdes_train_and_draw(sde, small, tmp_path):
+def test_the_other_sdes_train_and_draw(sde, tiny_networks, tmp_path):
     config = score_sde_digits.Config(workdir=tmp_path / "run", sde=sde, smoke=True, weighting="likelihood")
     score_sde_digits.main(config)
     images, _ = draw.read(tmp_path / "run" / "samples.npz")

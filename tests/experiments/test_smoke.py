@@ -1,6 +1,6 @@
 """Every experiment from its command line to its report: a new experiment is a new row.
 
-In the default tier with small networks in this process, and one as a user runs it; in the full tier with their own.
+In the default tier with tiny networks in this process, and one as a user runs it; in the full tier with their own.
 """
 
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import runs
-from tests.experiments.conftest import small_networks
+from tests.support import tiny
 from tests.support.commands import RUN_FILES, called, command
 
 
@@ -81,8 +81,8 @@ def check(row, tmp_path):
 
 
 @rows
-def test_small_networks(row, tmp_path):
-    with small_networks():
+def test_tiny_networks(row, tmp_path):
+    with tiny.networks():
         called(row.module, *flags_of(row, tmp_path))
     check(row, tmp_path)
 

@@ -1,9 +1,11 @@
 """Networks that compile in a second, in the place of the experiments' own where a test is not about the network."""
 
+import contextlib
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import pytest
 
 from experiments import edm_recipes
 from jaxdiff import augment
@@ -87,3 +89,12 @@ NETWORKS = {
     "experiments.ddgan.digit_networks": adversaries,
 }
 """Where the experiments name their networks; those of dense layers stay as they are."""
+
+
+@contextlib.contextmanager
+def networks():
+    """Every experiment has a network that compiles in a second."""
+    with pytest.MonkeyPatch.context() as patched:
+        for place, network in NETWORKS.items():
+            patched.setattr(place, network)
+        yield
