@@ -1,6 +1,7 @@
 """Single layers and resampling operations of denoising diffusion GANs against recorded ones."""
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,7 @@ from jaxdiff.nets.layers import Conv, convolve, resample, upfirdn
 from jaxdiff.nets.unet_frame import combine
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.gradients import with_gradients
 
 READS = ("ddgan/layers.npz", "ddgan/ops.npz")
 BLOCKS = {
@@ -142,12 +144,14 @@ def test_layer(arrays, config, x64):
     module = Alone(run)
     inputs = {name: ours(a) for name, a in reference.subset(arrays, "in").items() if name != "cotangent"}
     params = jax.tree.map(jnp.asarray, params_of(module, config, arrays, inputs))
-    output, pull = jax.vjp(jax.jit(lambda inputs: module.apply(params, inputs)), inputs)
-    close(recorded(output), arrays["out/y"], rtol=1e-10)
+    run, gradients = partial(module.apply, params), {}
     if "in/cotangent" in arrays:
-        (gradients,) = pull(ours(arrays["in/cotangent"]))
-        for name, gradient in gradients.items():
-            close(recorded(gradient), arrays[f"out/vjp_{name}"])
+        output, (gradients,) = with_gradients(run, [inputs], ours(arrays["in/cotangent"]))
+    else:
+        output = jax.jit(run)(inputs)
+    close(recorded(output), arrays["out/y"], rtol=1e-10)
+    for name, gradient in gradients.items():
+        close(recorded(gradient), arrays[f"out/vjp_{name}"])
 
 
 @pytest.mark.parametrize(("arrays", "config"), cases(READS[0], "dim"))
@@ -218,9 +222,9 @@ def inputs_of(arrays):
 
 
 def check(run, arrays):
-    output, pull = jax.vjp(jax.jit(run), inputs := inputs_of(arrays))
+    inputs = inputs_of(arrays)
+    output, (gradients,) = with_gradients(run, [inputs], ours(arrays["in/cotangent"]))
     close(recorded(output), arrays["out/y"], rtol=1e-10)
-    (gradients,) = pull(ours(arrays["in/cotangent"]))
     for name in inputs:
         gradient = recorded(gradients[name]) if name == "x" else gradients[name]
         close(gradient, arrays[f"out/vjp_{name}"])

@@ -146,6 +146,30 @@ def loss_cases():
             yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
+def first_iterations():
+    """Of every file the first, with arrays as the losses record them: images in float64, without an axis of time."""
+    for path in reference.files("ddgan/losses.npz", "ddgan/train_*.npz"):
+        arrays = reference.load(path)
+        if cases := reference.cases(arrays):
+            arrays = reference.subset(arrays, cases[0])
+        outputs = {"out/D_real", "out/D_fake"} | {name for name in arrays if name.startswith(("out/d_x", "mid/d_x"))}
+        outputs = {name: arrays[name] if cases else arrays[name][0] for name in outputs}
+        yield pytest.param(arrays | outputs, reference.config(arrays), id=path.stem)
+
+
+@pytest.mark.parametrize(("arrays", "config"), first_iterations())
+def test_first_half(arrays, config, x64):
+    """What the discriminator sees and says before any update."""
+    run = run_of(arrays, config["args"], config["discriminator"])
+    batch = run.batch(0)
+    images, real, fake = half_of(run)(run.params, batch["x0"], batch["d"])
+    close(real, arrays["out/D_real"], VALUES)
+    close(fake, arrays["out/D_fake"], VALUES)
+    for name, image in images.items():
+        exact, stored = f"out/d_{name}", f"mid/d_{name}"
+        close(nchw(image), *(arrays[exact], VALUES) if exact in arrays else (arrays[stored], STORED))
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(("arrays", "config"), loss_cases())
 def test_losses_and_gradients(arrays, config, x64):
@@ -187,8 +211,11 @@ def compare_parts(run, batch):
         _, penalty = adversarial.real_loss_with_r1(lambda x_prev: logits(params, x_prev), images["x_t"], gamma)
         return jnp.mean(penalty)
 
-    value, gradient = jax.jit(jax.value_and_grad(r1))(run.params.discriminator)
-    slope = jax.jit(jax.grad(lambda x_prev: jnp.sum(logits(run.params.discriminator, x_prev))))(images["x_t"])
+    @jax.jit
+    def penalty_and_slope(params, x_prev):
+        return jax.value_and_grad(r1)(params), jax.grad(lambda x_prev: jnp.sum(logits(params, x_prev)))(x_prev)
+
+    (value, gradient), slope = penalty_and_slope(run.params.discriminator, images["x_t"])
     close(value, arrays["out/grad_penalty"], VALUES)
     close(nchw(slope), arrays["out/r1_input_gradient"], GRADIENTS)
     close_where_recorded(gradient, run.recorded("discriminator", "out/r1_grad_D"), GRADIENTS)

@@ -47,17 +47,16 @@ def test_likelihood(arrays, config, x64):
     score, x = score_of(arrays, sde), float64(arrays["in/x"])
     recorded = reference.subset(arrays, "out")
 
-    def likelihood(divergence, probes=None):
-        run = jax.jit(lambda x: flow.log_likelihood(sde, score, x, divergence, probes, config["eps"], TIGHT))
-        return run(x)
+    def likelihood(divergence):
+        return jax.jit(lambda probes: flow.log_likelihood(sde, score, x, divergence, probes, config["eps"], TIGHT))
 
-    exact = likelihood(flow.exact)
+    exact, hutchinson = likelihood(flow.exact)(None), likelihood(flow.hutchinson)
     close(exact.z, recorded["z"], 1e-8)
     close(exact.prior, recorded["prior_logp"], 1e-8)
     width = 2.0 if config["bpd_offset"] == 7 else 1.0
     found = {"exact_trace": exact}
     for name in ("rademacher", "gaussian"):
-        found[name] = likelihood(flow.hutchinson, float64(arrays[f"in/epsilon_{name}"])[:, None])
+        found[name] = hutchinson(float64(arrays[f"in/epsilon_{name}"])[:, None])
     for name, result in found.items():
         close(result.change, recorded[f"delta_logp_{name}"], 1e-8)
         close(density_bits_per_dim(result.log_prob, config["dim"], 256, width), recorded[f"bpd_{name}"], 1e-8)
@@ -80,14 +79,14 @@ def test_drift_and_divergence(arrays, config, x64):
     sde = sde_of(config)
     score, x, t = score_of(arrays, sde), float64(arrays["in/point_x"]), float64(arrays["in/point_t"])
 
-    def at(divergence, probes):
-        return jax.jit(lambda x: divergence(lambda y: flow.drift(sde, score, y, t), x, probes))(x)
+    def at(divergence):
+        return jax.jit(lambda probes: divergence(lambda y: flow.drift(sde, score, y, t), x, probes))
 
-    value, trace = at(flow.exact, x[:, None])
+    (value, trace), hutchinson = at(flow.exact)(x[:, None]), at(flow.hutchinson)
     close(value, arrays["out/point_drift"], 1e-8)
     close(trace, arrays["out/point_div_exact"], 1e-8)
     for name in ("rademacher", "gaussian"):
-        _, estimate = at(flow.hutchinson, float64(arrays[f"in/epsilon_{name}"])[:, None])
+        _, estimate = hutchinson(float64(arrays[f"in/epsilon_{name}"])[:, None])
         close(estimate, arrays[f"out/point_div_{name}"], 1e-8)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,17 @@ def files(*patterns: str) -> list[Path]:
 
 def load(path: Path) -> dict[str, np.ndarray]:
     """Every array of a file."""
+    return dict(_loaded(path))
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: Path) -> dict[str, np.ndarray]:
+    """Read once for the cases of a file, which follow each other; not to be written to."""
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        arrays = {name: archive[name] for name in archive.files}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
 
 
 def config(arrays: Mapping[str, np.ndarray], case: str = "") -> dict:
