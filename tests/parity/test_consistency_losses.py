@@ -21,6 +21,7 @@ from tests.parity.consistency_cases import (
     weights,
 )
 from tests.support import reference
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("consistency/loss_cd_*.npz", "consistency/loss_ct_*.npz")
 STEPS = {"heun": consistency.heun_step, "euler": consistency.euler_step}
@@ -32,7 +33,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("path", "case"), CASES)
+@pytest.mark.parametrize(("path", "case"), first_of_a_kind(CASES, by("solver", "loss_norm", "norm")))
 def test_loss(path, case, x64):
     arrays = reference.load(path)
     config, options = reference.config(arrays), reference.config(arrays, case)

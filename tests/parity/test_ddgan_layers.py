@@ -21,6 +21,7 @@ from jaxdiff.nets.unet_frame import combine
 from tests.support import reference
 from tests.support.arrays import close
 from tests.support.gradients import with_gradients
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddgan/layers.npz", "ddgan/ops.npz")
 BLOCKS = {
@@ -134,7 +135,7 @@ def params_of(module, config, arrays, inputs):
     )
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases(READS[0], "cls"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(READS[0], "cls"), by("cls")))
 def test_layer(arrays, config, x64):
     def run(**inputs):
         layer = LAYERS[config["cls"]](config)
@@ -230,7 +231,7 @@ def check(run, arrays):
         close(gradient, arrays[f"out/vjp_{name}"])
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases(READS[1], "op"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(READS[1], "op"), by("op")))
 def test_operation(arrays, config, x64):
     check(lambda inputs: OPS[config["op"]](config, **inputs), arrays)
 
@@ -243,7 +244,8 @@ def of_the_networks(config):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "config"), [case for case in cases(READS[1], "factor") if of_the_networks(case.values[1])]
+    ("arrays", "config"),
+    first_of_a_kind([case for case in cases(READS[1], "factor") if of_the_networks(case.values[1])], by("op")),
 )
 def test_layers_of_the_networks_are_these_operations(arrays, config, x64):
     taps = config.get("kernel") or (1, 1)

@@ -154,10 +154,10 @@ def first_iterations():
             arrays = reference.subset(arrays, cases[0])
         outputs = {"out/D_real", "out/D_fake"} | {name for name in arrays if name.startswith(("out/d_x", "mid/d_x"))}
         outputs = {name: arrays[name] if cases else arrays[name][0] for name in outputs}
-        yield pytest.param(arrays | outputs, reference.config(arrays), id=path.stem)
+        yield pytest.param(reference.Arrays(arrays | outputs, path), reference.config(arrays), id=path.stem)
 
 
-@pytest.mark.parametrize(("arrays", "config"), first_iterations())
+@pytest.mark.parametrize(("arrays", "config"), list(first_iterations()))
 def test_first_half(arrays, config, x64):
     """What the discriminator sees and says before any update."""
     run = run_of(arrays, config["args"], config["discriminator"])
@@ -171,7 +171,7 @@ def test_first_half(arrays, config, x64):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("arrays", "config"), loss_cases())
+@pytest.mark.parametrize(("arrays", "config"), list(loss_cases()))
 def test_losses_and_gradients(arrays, config, x64):
     run = run_of(arrays, config["args"], config["discriminator"])
     batch = run.batch(0)
@@ -295,7 +295,7 @@ def ema_cases():
             yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
-@pytest.mark.parametrize(("arrays", "config"), ema_cases())
+@pytest.mark.parametrize(("arrays", "config"), list(ema_cases()))
 def test_average(arrays, config, x64):
     """Parameter by parameter: one without a gradient has not been updated, and its own count starts later."""
     optimizer = optax.adam(config["lr"], *config["betas"], eps=config["eps"])

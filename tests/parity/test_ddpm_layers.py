@@ -16,6 +16,7 @@ from jaxdiff.train import ema
 from tests.support import reference
 from tests.support.arrays import close
 from tests.support.gradients import with_gradients
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddpm/layers.npz",)
 
@@ -76,7 +77,7 @@ def state_dict_of(arrays):
     return found
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases(lambda case, config: "cls" in config))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(lambda case, config: "cls" in config), by("cls")))
 def test_layer(arrays, config, x64):
     layer, inputs = LAYERS[config["cls"]](config), [nhwc(arrays["in/x"])]
     if "in/emb" in arrays:

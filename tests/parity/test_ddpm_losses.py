@@ -44,7 +44,7 @@ def outputs(arrays, case, mean_type, var_type):
     return jnp.concatenate([output, nhwc(arrays[f"{case}/in/variance_values/{var_type}"])], axis=-1)
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/losses.npz"))
+@pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/losses.npz")))
 def test_training_losses(arrays, case, x64):
     process = process_of(reference.config(arrays, case))
     x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
@@ -63,7 +63,7 @@ def test_training_losses(arrays, case, x64):
     close(row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas)[t + 1]), arrays[f"{case}/out/model_t"])
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/vlb.npz", "vb-"))
+@pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/vlb.npz", "vb-")))
 def test_terms_of_the_bound(arrays, case, x64):
     process = process_of(reference.config(arrays, case))
     x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
@@ -79,7 +79,7 @@ def test_terms_of_the_bound(arrays, case, x64):
     close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/vlb.npz", "bpd-"))
+@pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/vlb.npz", "bpd-")))
 def test_full_bound(arrays, case, x64):
     config = reference.config(arrays, case)
     process = process_of(config)

@@ -27,7 +27,7 @@ def resampler_cases():
         yield from (pytest.param(arrays, case, id=case) for case in reference.cases(arrays))
 
 
-@pytest.mark.parametrize(("arrays", "case"), resampler_cases())
+@pytest.mark.parametrize(("arrays", "case"), list(resampler_cases()))
 def test_loss_aware_steps(arrays, case, x64):
     config, inputs = reference.config(arrays, case), reference.subset(arrays, f"{case}/in")
     recorded = reference.subset(arrays, f"{case}/out")

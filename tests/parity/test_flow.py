@@ -12,6 +12,7 @@ from jaxdiff.samplers import predictors
 from tests.parity.score_sde import float64, mixture_of, score_of, sde_of
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("score_sde/ode_*.npz",)
 TIGHT = flow.Tolerance(1e-11, 1e-11, solver=flow.diffrax.Dopri8())
@@ -25,8 +26,7 @@ def cases(kind):
                 yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize(("arrays", "config"), cases("ode_sample"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases("ode_sample"), by()))
 def test_samples(arrays, config, x64):
     sde = sde_of(config)
     score, start = score_of(arrays, sde), sde.prior_std * float64(arrays["in/prior_noise"])
@@ -40,8 +40,7 @@ def test_samples(arrays, config, x64):
     close(scaled(mean), arrays["out/samples_denoised"], 1e-8)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize(("arrays", "config"), cases("likelihood"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases("likelihood"), by()))
 def test_likelihood(arrays, config, x64):
     sde = sde_of(config)
     score, x = score_of(arrays, sde), float64(arrays["in/x"])
@@ -74,7 +73,7 @@ def test_likelihood(arrays, config, x64):
     close(at_end + exact.change, at_start, 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases("likelihood"))
+@pytest.mark.parametrize(("arrays", "config"), list(cases("likelihood")))
 def test_drift_and_divergence(arrays, config, x64):
     sde = sde_of(config)
     score, x, t = score_of(arrays, sde), float64(arrays["in/point_x"]), float64(arrays["in/point_t"])

@@ -14,6 +14,7 @@ from jaxdiff.types import expand
 from tests.parity.score_sde import denoiser_of, float64, marginals_of, sde_of
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("score_sde/step_*.npz", "score_sde/pc_*.npz")
 
@@ -42,7 +43,12 @@ def cases(pattern, kind):
                 yield pytest.param(arrays, case, id=f"{path.stem}-{case}")
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("score_sde/step_predictor.npz", "step_predictor"))
+@pytest.mark.parametrize(
+    ("arrays", "case"),
+    first_of_a_kind(
+        cases("score_sde/step_predictor.npz", "step_predictor"), by("sde", "predictor", "probability_flow")
+    ),
+)
 def test_predictor(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     inputs, sde = reference.subset(arrays, config["inputs"]), sde_of(config)
@@ -53,7 +59,9 @@ def test_predictor(arrays, case, x64):
     close(mean + expand(std, x) * noise[0], recorded["x"], 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("score_sde/step_corrector.npz", "step_corrector"))
+@pytest.mark.parametrize(
+    ("arrays", "case"), first_of_a_kind(cases("score_sde/step_corrector.npz", "step_corrector"), by("sde", "corrector"))
+)
 def test_corrector(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     inputs, sde = reference.subset(arrays, config["inputs"]), sde_of(config)
@@ -67,7 +75,9 @@ def test_corrector(arrays, case, x64):
     close(scale * corrected, recorded["x"], 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("score_sde/pc_*.npz", "pc"))
+@pytest.mark.parametrize(
+    ("arrays", "case"), first_of_a_kind(cases("score_sde/pc_*.npz", "pc"), by("predictor", "corrector"))
+)
 def test_whole_run(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     sde, num_steps, correct = sde_of(config), config["N"], config["corrector"] != "none"

@@ -16,9 +16,17 @@ def files(*patterns: str) -> list[Path]:
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
+class Arrays(dict[str, np.ndarray]):
+    """Recorded arrays by name, and the file that they come from."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], path: Path):
+        super().__init__(arrays)
+        self.path = path
+
+
+def load(path: Path) -> Arrays:
     """Every array of a file."""
-    return dict(_loaded(path))
+    return Arrays(_loaded(path), path)
 
 
 @lru_cache(maxsize=8)
@@ -48,8 +56,9 @@ def cases(arrays: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def subset(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Arrays whose name starts with `prefix/`, without it."""
-    return {name.removeprefix(prefix + "/"): a for name, a in arrays.items() if name.startswith(prefix + "/")}
+    """Arrays whose name starts with `prefix/`, without it, of the same file."""
+    found = {name.removeprefix(prefix + "/"): a for name, a in arrays.items() if name.startswith(prefix + "/")}
+    return Arrays(found, arrays.path) if isinstance(arrays, Arrays) else found
 
 
 def ids(path: Path) -> str:

@@ -1,6 +1,10 @@
 """Which cases belong to the default tier."""
 
+from pathlib import Path
+
 import pytest
+
+from tests.support import reference
 
 
 def first_of_a_kind(cases, kind):
@@ -13,3 +17,14 @@ def first_of_a_kind(cases, kind):
         seen.add(k)
         found.append(param if is_new else param._replace(marks=(*param.marks, pytest.mark.full)))
     return found
+
+
+def by(*names):
+    """A kind of (path or arrays, case or config): the file, and what its config says of `names`."""
+
+    def kind(recorded, case):
+        arrays = reference.load(recorded) if isinstance(recorded, Path) else recorded
+        config = case if isinstance(case, dict) else reference.config(arrays, case)
+        return arrays.path, *(str(config.get(name)) for name in names)
+
+    return kind
