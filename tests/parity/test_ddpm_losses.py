@@ -19,6 +19,7 @@ from tests.parity.ddpm_process import (
 )
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddpm/losses.npz", "ddpm/vlb.npz")
 
@@ -44,7 +45,7 @@ def outputs(arrays, case, mean_type, var_type):
     return jnp.concatenate([output, nhwc(arrays[f"{case}/in/variance_values/{var_type}"])], axis=-1)
 
 
-@pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/losses.npz")))
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(cases("ddpm/losses.npz"), by()))
 def test_training_losses(arrays, case, x64):
     process = process_of(reference.config(arrays, case))
     x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
@@ -63,7 +64,7 @@ def test_training_losses(arrays, case, x64):
     close(row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas)[t + 1]), arrays[f"{case}/out/model_t"])
 
 
-@pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/vlb.npz", "vb-")))
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(cases("ddpm/vlb.npz", "vb-"), by()))
 def test_terms_of_the_bound(arrays, case, x64):
     process = process_of(reference.config(arrays, case))
     x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
