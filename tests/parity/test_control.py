@@ -9,8 +9,7 @@ from jaxdiff import sde as sdes
 from jaxdiff.samplers import control as c
 from jaxdiff.samplers import correction, in_turn, predictor, sample
 from jaxdiff.samplers.base import Level, Sampler, memoryless, noiseless
-from tests.parity.score_sde import denoiser_of, marginals_of, sde_of
-from tests.parity.test_predictor_corrector import STEP_SIZES, UPDATES
+from tests.parity.score_sde import STEP_SIZES, UPDATES, denoiser_of, marginals_of, sde_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind

@@ -9,30 +9,14 @@ from jaxdiff import sde as sdes
 from jaxdiff.samplers import langevin, trajectory
 from jaxdiff.samplers import predictors as p
 from jaxdiff.samplers.base import Level
-from jaxdiff.samplers.langevin import annealed, batch_mean, correction
+from jaxdiff.samplers.langevin import correction
 from jaxdiff.types import expand
-from tests.parity.score_sde import denoiser_of, float64, marginals_of, sde_of
+from tests.parity.score_sde import STEP_SIZES, UPDATES, denoiser_of, float64, marginals_of, sde_of
 from tests.support import reference
 from tests.support.arrays import close
 from tests.support.tiers import by, first_of_a_kind
 
 READS = ("score_sde/step_*.npz", "score_sde/pc_*.npz")
-
-
-def stay(sde, x, t, score, num_steps):
-    """No predictor."""
-    return x, jnp.zeros_like(t)
-
-
-UPDATES = {
-    ("none", False): stay,
-    ("euler_maruyama", False): p.euler_maruyama,
-    ("euler_maruyama", True): p.euler_flow,
-    ("reverse_diffusion", False): p.reverse_diffusion,
-    ("reverse_diffusion", True): p.reverse_diffusion_flow,
-    ("ancestral_sampling", False): p.ancestral_update,
-}
-STEP_SIZES = {"langevin": batch_mean, "ald": annealed}
 
 
 def cases(pattern, kind):
