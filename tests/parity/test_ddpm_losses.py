@@ -52,11 +52,15 @@ def test_training_losses(arrays, case, x64):
     t = jnp.asarray(arrays[f"{case}/in/t"])
     found = kinds(arrays, case)
     assert found
-    for mean_type, var_type, loss_type in found:
-        output = outputs(arrays, case, mean_type, var_type)
-        fn = lambda output: training_loss(process, mean_type, var_type, loss_type, x0, t, noise, output)  # noqa: B023, E731
-        terms, gradient = loss_and_gradient(fn, output)
-        recorded = reference.subset(arrays, f"{case}/{mean_type}-{var_type}-{loss_type}/out")
+
+    @jax.jit
+    def every_kind(outputs):
+        losses = [lambda output, kind=kind: training_loss(process, *kind, x0, t, noise, output) for kind in found]
+        return [loss_and_gradient(*pair) for pair in zip(losses, outputs, strict=True)]
+
+    results = every_kind([outputs(arrays, case, *kind[:2]) for kind in found])
+    for kind, (terms, gradient) in zip(found, results, strict=True):
+        recorded = reference.subset(arrays, f"{case}/{'-'.join(kind)}/out")
         for name, value in recorded.items():
             close(nchw(gradient) if name == "grad_model_output" else terms[name], value)
     vae = chain_of(process, lambda *_: None, "EPSILON", "FIXED_SMALL", False)
