@@ -7,6 +7,8 @@ import numpy as np
 
 from jaxdiff import sde as sdes
 from jaxdiff import toy
+from jaxdiff.samplers import predictors as p
+from jaxdiff.samplers.langevin import annealed, batch_mean
 from jaxdiff.types import expand
 
 RANGES = {"vp": ("beta_min", "beta_max"), "subvp": ("beta_min", "beta_max"), "ve": ("sigma_min", "sigma_max")}
@@ -48,3 +50,19 @@ def denoiser_of(arrays):
 
 def float64(a):
     return jnp.asarray(np.asarray(a, np.float64))
+
+
+def stay(sde, x, t, score, num_steps):
+    """No predictor."""
+    return x, jnp.zeros_like(t)
+
+
+UPDATES = {
+    ("none", False): stay,
+    ("euler_maruyama", False): p.euler_maruyama,
+    ("euler_maruyama", True): p.euler_flow,
+    ("reverse_diffusion", False): p.reverse_diffusion,
+    ("reverse_diffusion", True): p.reverse_diffusion_flow,
+    ("ancestral_sampling", False): p.ancestral_update,
+}
+STEP_SIZES = {"langevin": batch_mean, "ald": annealed}

@@ -11,6 +11,7 @@ from jaxdiff.augment.color import color_matrix
 from jaxdiff.augment.geometry import has_geometry, inverse_matrix
 from jaxdiff.augment.resample import warp
 from tests.support import reference
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("edm/augment_*.npz",)
 
@@ -78,7 +79,11 @@ def test_intermediate_values(path, case, x64):
         assert_close(images, nhwc(arrays["mid/images_after_geometry"]), 1e-7)
 
 
-@each_case
+@pytest.mark.parametrize(
+    ("path", "case"),
+    first_of_a_kind(CASES, by("kind")),
+    ids=[f"{path.stem}-{case}" for path, case in CASES],
+)
 def test_float32(path, case):
     config, draws, images, arrays = read(path, case, jnp.float32)
     margins = jnp.asarray(arrays["mid/margins"], jnp.float32) if "mid/margins" in arrays else None

@@ -21,6 +21,7 @@ from tests.parity.consistency_cases import (
     weights,
 )
 from tests.support import reference
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("consistency/loss_cd_*.npz", "consistency/loss_ct_*.npz")
 STEPS = {"heun": consistency.heun_step, "euler": consistency.euler_step}
@@ -32,7 +33,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("path", "case"), CASES)
+@pytest.mark.parametrize(("path", "case"), first_of_a_kind(CASES, by("solver", "loss_norm", "norm")))
 def test_loss(path, case, x64):
     arrays = reference.load(path)
     config, options = reference.config(arrays), reference.config(arrays, case)
@@ -53,34 +54,33 @@ def test_loss(path, case, x64):
     }
     denoise = None if training else teacher(arrays)
     step = STEPS[options["solver"].split()[0]]
-    seen = []
+    mask = jnp.ones(len(x0)) if torch else inputs(arrays, "mask")[0]
 
-    def record(f):
-        def recorded(x, sigma):
-            seen.append((x, f(x, sigma)))
-            return seen[-1][1]
+    def mean(params):
+        """(mean loss, (each example's, what both networks were asked and what they said))."""
+        seen = []
 
-        return recorded
+        def recorded(params):
+            f = denoiser(tiny(config), params, row)
+            return lambda x, sigma: seen.append((x, f(x, sigma))) or seen[-1][1]
 
-    def per_example(params):
-        f = record(denoiser(tiny(config), params, row))
-        f_target = record(denoiser(tiny(config), params if same else params_of(arrays, "target_param"), row))
+        f, f_target = recorded(params), recorded(params if same else params_of(arrays, "target_param"))
         if training:
-            return consistency.training_loss(f, f_target, x0, sigma, sigma_next, noise, **how)
-        return consistency.distillation_loss(f, f_target, denoise, x0, sigma, sigma_next, noise, step=step, **how)
+            loss = consistency.training_loss(f, f_target, x0, sigma, sigma_next, noise, **how)
+        else:
+            loss = consistency.distillation_loss(f, f_target, denoise, x0, sigma, sigma_next, noise, step=step, **how)
+        return jnp.sum(mask * loss) / jnp.sum(mask), (loss, seen)
 
-    params = params_of(arrays)
-    loss = per_example(params)
+    both = jax.jit(jax.value_and_grad(mean, has_aux=True))
+    (total, (loss, seen)), gradient = both(params_of(arrays))
     (x_next, target), (_, online) = seen
     shared = "out/x_t2" if "out/x_t2" in arrays else f"{case}/out/x_t2"
     agree(arrays, shared, x_next)
     agree(arrays, f"{case}/out/online", online)
     agree(arrays, f"{case}/out/target", target)
-    mask = jnp.ones(len(x0)) if torch else inputs(arrays, "mask")[0]
-    mean = lambda params: jnp.sum(mask * per_example(params)) / jnp.sum(mask)  # noqa: E731
     agree(arrays, f"{case}/out/loss" if torch else f"{case}/out/loss_per_example", loss)
     if not torch:
-        agree(arrays, f"{case}/out/loss", mean(params))
+        agree(arrays, f"{case}/out/loss", total)
     # 1e-8: snr weights are as large as 1 / t^2 (tests/reference/consistency/README.md).
     rtol = 1e-8 if "snr" in options.get("weight_schedule", options.get("w")) else 1e-9
-    agree_gradient(arrays, case, jax.jit(jax.grad(mean))(params), rtol)
+    agree_gradient(arrays, case, gradient, rtol)

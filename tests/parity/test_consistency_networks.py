@@ -1,5 +1,7 @@
 """OpenAI's consistency U-Net against recorded outputs, gradients and activations, raw and in both preconditionings."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from jaxdiff.nets.embeddings import positional
 from tests.parity.openai_networks import inputs_of, network
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.gradients import with_gradients
 
 READS = ("consistency/net_openai_*.npz",)
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -28,6 +31,13 @@ def prepared(path, dtype=np.float64):
     return arrays, net, consistency.params_of(net, state_dict)
 
 
+@cache
+def observed(path):
+    """(arrays, net, params, run) with run(params, inputs) -> (output, activations), compiled once for all tests."""
+    arrays, net, params = prepared(path)
+    return arrays, net, params, jax.jit(lambda params, inputs: net.apply(params, **inputs, capture_intermediates=True))
+
+
 @pytest.mark.full
 @files
 def test_float64(path, x64):
@@ -35,12 +45,9 @@ def test_float64(path, x64):
     inputs = inputs_of(arrays, net)
     x, labels = inputs.pop("x"), inputs.pop("noise_labels")
 
-    @jax.jit
-    def output_and_gradients(params, x, labels):
-        output, pull = jax.vjp(lambda *args: net.apply(*args, **inputs), params, x, labels)
-        return output, *pull(nhwc(arrays["in/cotangent"]))
-
-    output, of_params, of_x, of_labels = output_and_gradients(params, x, labels)
+    run = partial(net.apply, **inputs)
+    output, gradients = with_gradients(run, [params, x, labels], nhwc(arrays["in/cotangent"]))
+    of_params, of_x, of_labels = gradients
     assert output.dtype == jnp.float64
     close(nchw(output), arrays["out/y"])
     close(nchw(of_x), arrays["out/vjp_x"])
@@ -66,9 +73,8 @@ def test_time_embedding(path, x64):
 @files
 def test_activations(path, x64):
     """Every block, recorded in float32 for the first example and two channels."""
-    arrays, net, params = prepared(path)
-    run = jax.jit(lambda params, inputs: net.apply(params, **inputs, capture_intermediates=True)[1])
-    captured = run(params, inputs_of(arrays, net))["intermediates"]
+    arrays, net, params, run = observed(path)
+    captured = run(params, inputs_of(arrays, net))[1]["intermediates"]
     outputs = {name: value["__call__"][0][0] for name, value in captured.items() if "__call__" in value}
     outputs["time_embed_1"] = jax.nn.silu(outputs["time_embed_0"])
     for name, recorded in reference.subset(arrays, "mid").items():
@@ -79,6 +85,7 @@ def test_activations(path, x64):
         close(value, recorded, rtol=1e-6)
 
 
+@pytest.mark.optimised
 @files
 def test_float32(path):
     arrays, net, params = prepared(path, np.float32)
@@ -92,12 +99,12 @@ def test_float32(path):
 )
 def test_preconditioned(path, x64):
     """c_skip and c_out F(c_in x, c_noise) of the consistency function, which shifts c_skip, and of the EDM teacher."""
-    arrays, net, params = prepared(path)
+    arrays, net, params, run = observed(path)
     inputs = inputs_of(arrays, net)
-    x, _ = inputs.pop("x"), inputs.pop("noise_labels")
+    x = inputs["x"]
     sigma = jnp.asarray(arrays["in/sigma"].astype(np.float64))[:, None, None, None]
     scale = jnp.sqrt(sigma**2 + SIGMA_DATA**2)
-    output = jax.jit(lambda x: net.apply(params, x, consistency.c_noise(sigma[:, 0, 0, 0]), **inputs))(x / scale)
+    output, _ = run(params, inputs | {"x": x / scale, "noise_labels": consistency.c_noise(sigma[:, 0, 0, 0])})
     c_skip = SIGMA_DATA**2 / ((sigma - SIGMA_MIN) ** 2 + SIGMA_DATA**2)
     boundary = c_skip * x + (sigma - SIGMA_MIN) * SIGMA_DATA / scale * output
     close(nchw(boundary), arrays["out/denoised_boundary"])

@@ -31,6 +31,7 @@ from tests.parity.consistency_cases import (
 )
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.tiers import by, first_of_a_kind
 
 READS = (
     "consistency/loss_continuous_*.npz",
@@ -55,7 +56,7 @@ def masked_mean(arrays):
     return lambda loss: jnp.sum(mask * loss) / jnp.maximum(jnp.sum(mask), 1), mask
 
 
-@pytest.mark.parametrize(("path", "case"), cases("consistency/loss_continuous_*.npz"))
+@pytest.mark.parametrize(("path", "case"), first_of_a_kind(cases("consistency/loss_continuous_*.npz"), by("norm")))
 def test_continuous(path, case, x64):
     arrays = reference.load(path)
     config, options = reference.config(arrays), reference.config(arrays, case)
@@ -91,7 +92,10 @@ def test_continuous(path, case, x64):
 
 
 @pytest.mark.parametrize(
-    ("path", "case"), [p for p in cases("consistency/loss_ect.npz") if p.values[1].startswith("case")]
+    ("path", "case"),
+    first_of_a_kind(
+        [p for p in cases("consistency/loss_ect.npz") if p.values[1].startswith("case")], by("adj", "precond_mode")
+    ),
 )
 def test_ect(path, case, x64):
     arrays = reference.load(path)
@@ -135,7 +139,9 @@ def test_ect_rows(path, x64):
         agree(recorded, f"out/D_{mode}", denoiser(apply, params, ect_row(mode, 0.5, 0.003))(x, t))
 
 
-@pytest.mark.parametrize(("path", "case"), cases("consistency/progdist_*.npz"))
+@pytest.mark.parametrize(
+    ("path", "case"), first_of_a_kind(cases("consistency/progdist_*.npz"), by("loss_norm", "norm"))
+)
 def test_progressive_distillation(path, case, x64):
     arrays = reference.load(path)
     config, options = reference.config(arrays), reference.config(arrays, case)

@@ -11,6 +11,7 @@ from jaxdiff.samplers import churn, consistency, ddim, dpm_2, euler, heun, sampl
 from tests.parity.score_sde import denoiser_of, float64
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("consistency/sampler_*.npz",)
 TOLERANCE = 1e-7
@@ -61,7 +62,7 @@ def noise_of(sampler, noise, num_steps):
     return (rows, ()) if isinstance(drawn, tuple) else rows
 
 
-@pytest.mark.parametrize(("arrays", "case"), every_case(TORCH))
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(TORCH), by("sampler", "s_churn")))
 def test_torch(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     exact, calls = denoiser_of(arrays), []
@@ -100,7 +101,10 @@ def jax_run(config):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "case"), every_case(reference.files("consistency/sampler_jax.npz"), lambda case: case != "slerp")
+    ("arrays", "case"),
+    first_of_a_kind(
+        every_case(reference.files("consistency/sampler_jax.npz"), lambda case: case != "slerp"), by("method")
+    ),
 )
 def test_jax(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
@@ -116,7 +120,7 @@ def test_jax(arrays, case, x64):
     close(out, recorded["sample"], TOLERANCE)
 
 
-@pytest.mark.parametrize(("arrays", "case"), every_case(reference.files("consistency/sampler_ect.npz")))
+@pytest.mark.parametrize(("arrays", "case"), list(every_case(reference.files("consistency/sampler_ect.npz"))))
 def test_ect(arrays, case, x64):
     config = reference.config(arrays, case)
     sigmas = time_points(config["mid_t"] or (), sigma_min=0.0, sigma_max=config["t_max"])

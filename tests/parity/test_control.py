@@ -9,10 +9,10 @@ from jaxdiff import sde as sdes
 from jaxdiff.samplers import control as c
 from jaxdiff.samplers import correction, in_turn, predictor, sample
 from jaxdiff.samplers.base import Level, Sampler, memoryless, noiseless
-from tests.parity.score_sde import denoiser_of, marginals_of, sde_of
-from tests.parity.test_predictor_corrector import STEP_SIZES, UPDATES
+from tests.parity.score_sde import STEP_SIZES, UPDATES, denoiser_of, marginals_of, sde_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("score_sde/control_*.npz",)
 REST = Sampler(memoryless, noiseless, lambda denoise, x, carry, level, noise: (x, carry))
@@ -58,7 +58,7 @@ def left_behind(sampler, sde, data, known):
     return c.impute(sampler, data, known)._replace(step=step)
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases())
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(cases(), by("predictor", "corrector")))
 def test_one_update(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     inputs, *known = known_of(arrays, config)
@@ -83,7 +83,7 @@ def test_one_update(arrays, case, x64):
     check("predictor", go, noise[0], noise[1], sde.a(t / 2))
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases())
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(cases(), by("predictor", "corrector")))
 def test_whole_run(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     inputs, data, known = known_of(arrays, config)

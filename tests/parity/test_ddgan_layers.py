@@ -1,6 +1,7 @@
 """Single layers and resampling operations of denoising diffusion GANs against recorded ones."""
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,8 @@ from jaxdiff.nets.layers import Conv, convolve, resample, upfirdn
 from jaxdiff.nets.unet_frame import combine
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.gradients import with_gradients
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddgan/layers.npz", "ddgan/ops.npz")
 BLOCKS = {
@@ -132,7 +135,7 @@ def params_of(module, config, arrays, inputs):
     )
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases(READS[0], "cls"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(READS[0], "cls"), by("cls")))
 def test_layer(arrays, config, x64):
     def run(**inputs):
         layer = LAYERS[config["cls"]](config)
@@ -142,12 +145,14 @@ def test_layer(arrays, config, x64):
     module = Alone(run)
     inputs = {name: ours(a) for name, a in reference.subset(arrays, "in").items() if name != "cotangent"}
     params = jax.tree.map(jnp.asarray, params_of(module, config, arrays, inputs))
-    output, pull = jax.vjp(jax.jit(lambda inputs: module.apply(params, inputs)), inputs)
-    close(recorded(output), arrays["out/y"], rtol=1e-10)
+    run, gradients = partial(module.apply, params), {}
     if "in/cotangent" in arrays:
-        (gradients,) = pull(ours(arrays["in/cotangent"]))
-        for name, gradient in gradients.items():
-            close(recorded(gradient), arrays[f"out/vjp_{name}"])
+        output, (gradients,) = with_gradients(run, [inputs], ours(arrays["in/cotangent"]))
+    else:
+        output = jax.jit(run)(inputs)
+    close(recorded(output), arrays["out/y"], rtol=1e-10)
+    for name, gradient in gradients.items():
+        close(recorded(gradient), arrays[f"out/vjp_{name}"])
 
 
 @pytest.mark.parametrize(("arrays", "config"), cases(READS[0], "dim"))
@@ -218,15 +223,15 @@ def inputs_of(arrays):
 
 
 def check(run, arrays):
-    output, pull = jax.vjp(jax.jit(run), inputs := inputs_of(arrays))
+    inputs = inputs_of(arrays)
+    output, (gradients,) = with_gradients(run, [inputs], ours(arrays["in/cotangent"]))
     close(recorded(output), arrays["out/y"], rtol=1e-10)
-    (gradients,) = pull(ours(arrays["in/cotangent"]))
     for name in inputs:
         gradient = recorded(gradients[name]) if name == "x" else gradients[name]
         close(gradient, arrays[f"out/vjp_{name}"])
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases(READS[1], "op"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(READS[1], "op"), by("op")))
 def test_operation(arrays, config, x64):
     check(lambda inputs: OPS[config["op"]](config, **inputs), arrays)
 
@@ -239,7 +244,8 @@ def of_the_networks(config):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "config"), [case for case in cases(READS[1], "factor") if of_the_networks(case.values[1])]
+    ("arrays", "config"),
+    first_of_a_kind([case for case in cases(READS[1], "factor") if of_the_networks(case.values[1])], by("op")),
 )
 def test_layers_of_the_networks_are_these_operations(arrays, config, x64):
     taps = config.get("kernel") or (1, 1)

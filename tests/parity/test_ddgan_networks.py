@@ -13,6 +13,7 @@ from jaxdiff.nets.ddgan_discriminator import minibatch_deviation
 from tests.parity.ddgan_networks import discriminator, generator, labels_of, norms_of, options_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.gradients import with_gradients
 
 READS = ("ddgan/gen_*.npz", "ddgan/disc_*.npz", "ddgan/factory.npz")
 generators = pytest.mark.parametrize("path", reference.files(READS[0]), ids=reference.ids)
@@ -45,14 +46,10 @@ def check_norms(arrays, norms):
 def test_generator_float64(path, x64):
     arrays, net, params, run = recorded_generator(path, np.float64)
 
-    @jax.jit
-    def output_and_gradients(params, x, z, cotangent):
-        output, pull = jax.vjp(run, params, x, z)
-        return output, *pull(cotangent)
-
     z = jnp.asarray(arrays["in/z"].astype(np.float64))
-    inputs = nhwc(arrays["in/x"]), z, nhwc(arrays["in/cotangent"])
-    output, param_gradients, x_gradient, z_gradient = output_and_gradients(params, *inputs)
+    inputs = params, nhwc(arrays["in/x"]), z
+    output, gradients = with_gradients(run, inputs, nhwc(arrays["in/cotangent"]))
+    param_gradients, x_gradient, z_gradient = gradients
     close(nchw(output), arrays["out/F"], rtol=1e-10)
     close(nchw(x_gradient), arrays["out/vjp_x"])
     close(z_gradient, arrays["out/vjp_z"])
@@ -60,6 +57,7 @@ def test_generator_float64(path, x64):
     check_norms(arrays, norms)
 
 
+@pytest.mark.optimised
 @generators
 def test_generator_float32(path):
     arrays, _, params, run = recorded_generator(path, np.float32)
@@ -86,27 +84,28 @@ def test_discriminator_float64(path, x64):
         size = int(name.removeprefix("out/logits_batch"))
         close(run(params, x_next[:size], x[:size], t[:size])[:, None], arrays[name], rtol=1e-10)
 
+    last = f"block{len(net.channel_mult) - 1}"
+    seen = partial(net.apply, capture_intermediates=lambda module, _: module.name == last)
+
     @jax.jit
     def output_and_gradients(params, x_next, x, cotangent):
-        output, pull = jax.vjp(lambda *inputs: net.apply(*inputs, t), params, x_next, x)
-        return output, *pull(cotangent)
+        output, pull, state = jax.vjp(lambda *inputs: seen(*inputs, t), params, x_next, x, has_aux=True)
+        return output, state, *pull(cotangent)
 
     cotangent = jnp.asarray(arrays["in/cotangent"].astype(np.float64)[:, 0])
-    output, param_gradients, *gradients = output_and_gradients(params, x_next, x, cotangent)
+    output, state, param_gradients, *gradients = output_and_gradients(params, x_next, x, cotangent)
     close(output[:, None], arrays["out/logits"], rtol=1e-10)
     for name, gradient in zip(("x", "x_t"), gradients, strict=True):
         recorded = arrays[f"out/vjp_{name}"]
         step = 1 if recorded.shape == nchw(gradient).shape else 7
         close(nchw(gradient)[..., ::step, ::step], recorded)
-    last = f"block{len(net.channel_mult) - 1}"
-    seen = lambda module, _: module.name == last  # noqa: E731
-    _, state = jax.jit(partial(net.apply, capture_intermediates=seen))(params, x_next, x, t)
     deviation = minibatch_deviation(state["intermediates"][last]["__call__"][0])
     close(deviation[:, 0], arrays["out/batch_std"], rtol=1e-10)
     norms = norms_of(params_of_discriminator, net, reference.subset(arrays, "param"), param_gradients)
     check_norms(arrays, norms)
 
 
+@pytest.mark.optimised
 @discriminators
 def test_discriminator_float32(path):
     arrays, _, params, run = recorded_discriminator(path, np.float32)

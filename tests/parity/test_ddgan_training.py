@@ -146,8 +146,32 @@ def loss_cases():
             yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
+def first_iteration(path):
+    """(arrays, config) of a file's first case or step, as the losses record them: without an axis of time."""
+    arrays = reference.load(path)
+    if cases := reference.cases(arrays):
+        arrays = reference.subset(arrays, cases[0])
+        return arrays, reference.config(arrays)
+    first = {name: arrays[name][0] for name in arrays if name.startswith(("out/D_", "mid/d_x"))}
+    return arrays | first, reference.config(arrays)
+
+
+@pytest.mark.parametrize("path", reference.files(*READS[:2]), ids=reference.ids)
+def test_first_half(path, x64):
+    """What the discriminator sees and says before any update."""
+    arrays, config = first_iteration(path)
+    run = run_of(arrays, config["args"], config["discriminator"])
+    batch = run.batch(0)
+    images, real, fake = half_of(run)(run.params, batch["x0"], batch["d"])
+    close(real, arrays["out/D_real"], VALUES)
+    close(fake, arrays["out/D_fake"], VALUES)
+    for name, image in images.items():
+        exact, stored = f"out/d_{name}", f"mid/d_{name}"
+        close(nchw(image), *(arrays[exact], VALUES) if exact in arrays else (arrays[stored], STORED))
+
+
 @pytest.mark.full
-@pytest.mark.parametrize(("arrays", "config"), loss_cases())
+@pytest.mark.parametrize(("arrays", "config"), list(loss_cases()))
 def test_losses_and_gradients(arrays, config, x64):
     run = run_of(arrays, config["args"], config["discriminator"])
     batch = run.batch(0)
@@ -187,8 +211,11 @@ def compare_parts(run, batch):
         _, penalty = adversarial.real_loss_with_r1(lambda x_prev: logits(params, x_prev), images["x_t"], gamma)
         return jnp.mean(penalty)
 
-    value, gradient = jax.jit(jax.value_and_grad(r1))(run.params.discriminator)
-    slope = jax.jit(jax.grad(lambda x_prev: jnp.sum(logits(run.params.discriminator, x_prev))))(images["x_t"])
+    @jax.jit
+    def penalty_and_slope(params, x_prev):
+        return jax.value_and_grad(r1)(params), jax.grad(lambda x_prev: jnp.sum(logits(params, x_prev)))(x_prev)
+
+    (value, gradient), slope = penalty_and_slope(run.params.discriminator, images["x_t"])
     close(value, arrays["out/grad_penalty"], VALUES)
     close(nchw(slope), arrays["out/r1_input_gradient"], GRADIENTS)
     close_where_recorded(gradient, run.recorded("discriminator", "out/r1_grad_D"), GRADIENTS)
@@ -268,7 +295,7 @@ def ema_cases():
             yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
-@pytest.mark.parametrize(("arrays", "config"), ema_cases())
+@pytest.mark.parametrize(("arrays", "config"), list(ema_cases()))
 def test_average(arrays, config, x64):
     """Parameter by parameter: one without a gradient has not been updated, and its own count starts later."""
     optimizer = optax.adam(config["lr"], *config["betas"], eps=config["eps"])

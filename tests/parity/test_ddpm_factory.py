@@ -40,7 +40,7 @@ def flags_of(config):
     return cls(**flags, **({"package": config["package"]} if cls is openai.Flags else {}))
 
 
-@pytest.mark.parametrize(("arrays", "case"), all_cases())
+@pytest.mark.parametrize(("arrays", "case"), list(all_cases()))
 def test_released_networks(arrays, case):
     config = reference.config(arrays, case)
     flags = flags_of(config)

@@ -1,5 +1,7 @@
 """Single layers of OpenAI's networks against recorded ones. One-dimensional layers are images of width 1."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,8 @@ from jaxdiff.nets.guided_block import Downsample, ResBlock, SelfAttention, Upsam
 from jaxdiff.train import ema
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.gradients import with_gradients
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddpm/layers.npz",)
 
@@ -73,7 +77,7 @@ def state_dict_of(arrays):
     return found
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases(lambda case, config: "cls" in config))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(lambda case, config: "cls" in config), by("cls")))
 def test_layer(arrays, config, x64):
     layer, inputs = LAYERS[config["cls"]](config), [nhwc(arrays["in/x"])]
     if "in/emb" in arrays:
@@ -84,16 +88,15 @@ def test_layer(arrays, config, x64):
         like = jax.eval_shape(layer.init, jax.random.key(0), *inputs)
         params = jax.tree.map(jnp.asarray, to_params(state_dict, like, name_of=openai_name))
 
-    output, pull = jax.vjp(jax.jit(lambda *inputs: layer.apply(params, *inputs)), *inputs)
-    recorded = arrays["out/y"]
-    one_dimensional = recorded.ndim == 3
-    close(as_recorded(output[:, :, :1] if one_dimensional else output, recorded), recorded)
+    run = partial(layer.apply, params)
     cotangent = arrays["in/cotangent"].astype(np.float64)
     if cotangent.ndim > 2:
-        cotangent = nhwc(cotangent)
+        cotangent, width = nhwc(cotangent), jax.eval_shape(run, *inputs).shape[2]
         # Up-sampling also doubles the width of 1; the second column is not part of the recorded layer.
-        cotangent = jnp.pad(cotangent, [(0, 0), (0, 0), (0, output.shape[2] - cotangent.shape[2]), (0, 0)])
-    gradients = pull(jnp.asarray(cotangent))
+        cotangent = jnp.pad(cotangent, [(0, 0), (0, 0), (0, width - cotangent.shape[2]), (0, 0)])
+    output, gradients = with_gradients(run, inputs, jnp.asarray(cotangent))
+    recorded = arrays["out/y"]
+    close(as_recorded(output[:, :, :1] if recorded.ndim == 3 else output, recorded), recorded)
     for name, gradient in zip(("x", "emb"), gradients, strict=False):
         if f"out/vjp_{name}" in arrays:
             close(as_recorded(gradient, arrays[f"out/vjp_{name}"]), arrays[f"out/vjp_{name}"])

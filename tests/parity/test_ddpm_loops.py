@@ -19,6 +19,7 @@ from tests.parity.ddpm_process import (
 )
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddpm/loops.npz",)
 DENOISED_FN = {None: None, "0.9*x+0.05": lambda x0: 0.9 * x0 + 0.05}
@@ -57,7 +58,7 @@ def parts(arrays, case):
     return config, process, model_of(apply_fn, row, var_type, transform), model_of(apply_fn, row, "FIXED_SMALL", plain)
 
 
-@pytest.mark.parametrize(("arrays", "case"), all_cases())
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(all_cases(), by("sampler", "model_var_type", "cond_fn")))
 def test_loop(arrays, case, x64):
     config, process, model, plain = parts(arrays, case)
     recorded, start = reference.subset(arrays, f"{case}/out"), nhwc(arrays[f"{case}/in/x_init"])

@@ -19,6 +19,7 @@ from tests.parity.ddpm_process import (
 )
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddpm/losses.npz", "ddpm/vlb.npz")
 
@@ -44,18 +45,22 @@ def outputs(arrays, case, mean_type, var_type):
     return jnp.concatenate([output, nhwc(arrays[f"{case}/in/variance_values/{var_type}"])], axis=-1)
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/losses.npz"))
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(cases("ddpm/losses.npz"), by()))
 def test_training_losses(arrays, case, x64):
     process = process_of(reference.config(arrays, case))
     x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
     t = jnp.asarray(arrays[f"{case}/in/t"])
     found = kinds(arrays, case)
     assert found
-    for mean_type, var_type, loss_type in found:
-        output = outputs(arrays, case, mean_type, var_type)
-        fn = lambda output: training_loss(process, mean_type, var_type, loss_type, x0, t, noise, output)  # noqa: B023, E731
-        terms, gradient = loss_and_gradient(fn, output)
-        recorded = reference.subset(arrays, f"{case}/{mean_type}-{var_type}-{loss_type}/out")
+
+    @jax.jit
+    def every_kind(outputs):
+        losses = [lambda output, kind=kind: training_loss(process, *kind, x0, t, noise, output) for kind in found]
+        return [loss_and_gradient(*pair) for pair in zip(losses, outputs, strict=True)]
+
+    results = every_kind([outputs(arrays, case, *kind[:2]) for kind in found])
+    for kind, (terms, gradient) in zip(found, results, strict=True):
+        recorded = reference.subset(arrays, f"{case}/{'-'.join(kind)}/out")
         for name, value in recorded.items():
             close(nchw(gradient) if name == "grad_model_output" else terms[name], value)
     vae = chain_of(process, lambda *_: None, "EPSILON", "FIXED_SMALL", False)
@@ -63,7 +68,7 @@ def test_training_losses(arrays, case, x64):
     close(row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas)[t + 1]), arrays[f"{case}/out/model_t"])
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/vlb.npz", "vb-"))
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(cases("ddpm/vlb.npz", "vb-"), by()))
 def test_terms_of_the_bound(arrays, case, x64):
     process = process_of(reference.config(arrays, case))
     x0, noise = (nhwc(arrays[f"{case}/in/{name}"]) for name in ("x_start", "noise"))
@@ -79,7 +84,7 @@ def test_terms_of_the_bound(arrays, case, x64):
     close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("ddpm/vlb.npz", "bpd-"))
+@pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/vlb.npz", "bpd-")))
 def test_full_bound(arrays, case, x64):
     config = reference.config(arrays, case)
     process = process_of(config)

@@ -21,6 +21,7 @@ from tests.parity.ddpm_process import (
 from tests.parity.openai_networks import inputs_of, prepared
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.gradients import with_gradients
 
 READS = ("ddpm/unet_*.npz", "ddpm/classifier_*.npz")
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -49,12 +50,8 @@ def test_float64(path, x64):
     cotangent = arrays["in/cotangent"].astype(np.float64)
     cotangent = nhwc(cotangent) if cotangent.ndim == 4 else jnp.asarray(cotangent)
 
-    @jax.jit
-    def output_and_gradients(params, wanted):
-        output, pull = jax.vjp(lambda params, wanted: net.apply(params, **{**inputs, **wanted}), params, wanted)
-        return output, *pull(cotangent)
-
-    output, param_gradients, gradients = output_and_gradients(params, wanted)
+    run = lambda params, wanted: net.apply(params, **{**inputs, **wanted})  # noqa: E731
+    output, (param_gradients, gradients) = with_gradients(run, [params, wanted], cotangent)
     assert output.dtype == jnp.float64
     close(channels_first(output), arrays["out/F"])
     for name, gradient in gradients.items():
@@ -66,11 +63,14 @@ def test_float64(path, x64):
         assert norms[name] < 1e-9 * max(recorded.values()), name
     if "in/guide_y" in arrays:
         log_prob = log_prob_of(net, params, jnp.asarray(arrays["in/guide_y"]))
-        close(log_prob(inputs["x"], inputs["noise_labels"]), arrays["out/log_prob_y"])
         gradient = guidance.log_prob_gradient(log_prob)
-        close(nchw(jax.jit(gradient)(inputs["x"], inputs["noise_labels"])), arrays["out/grad_log_prob_y"])
+        both = jax.jit(lambda *inputs: (log_prob(*inputs), gradient(*inputs)))
+        found, slope = both(inputs["x"], inputs["noise_labels"])
+        close(found, arrays["out/log_prob_y"])
+        close(nchw(slope), arrays["out/grad_log_prob_y"])
 
 
+@pytest.mark.optimised
 @files
 def test_float32(path):
     arrays, net, params = prepared(path, np.float32)
@@ -99,14 +99,19 @@ def test_steps_guided_by_a_classifier(path, x64):
 
     model = model_of(lambda *_: output, row, config["model_var_type"], transform)
     p = reverse.guided(reverse_of(process, config["model_var_type"]), gradient, scale)
-    x_next, _ = jax.jit(lambda x: ancestral(p).step(model, x, (), level, noise))(x)
-    close(nchw(from_x(x_next, sigma_next)), arrays["classifier/out/p_sample"])
-
     channels = x.shape[-1]
     plain = model_of(lambda *_: output[..., :channels], row, "FIXED_SMALL", transform)
     denoise = guidance.classifier_guide(plain, gradient, scale)
-    for name, recorded in reference.subset(arrays, "classifier/out").items():
-        if name.startswith("ddim_sample_eta"):
-            step = ddim(float(name.removeprefix("ddim_sample_eta"))).step
-            x_next, _ = jax.jit(lambda x, step=step: step(denoise, x, (), level, noise))(x)
-            close(nchw(from_x(x_next, sigma_next)), recorded)
+    recorded = reference.subset(arrays, "classifier/out")
+    etas = {
+        name: float(name.removeprefix("ddim_sample_eta")) for name in recorded if name.startswith("ddim_sample_eta")
+    }
+
+    @jax.jit
+    def steps(x):
+        """Every step from the same x, whose classifier is compiled once."""
+        found = {"p_sample": ancestral(p).step(model, x, (), level, noise)}
+        return found | {name: ddim(eta).step(denoise, x, (), level, noise) for name, eta in etas.items()}
+
+    for name, (x_next, _) in steps(x).items():
+        close(nchw(from_x(x_next, sigma_next)), recorded[name])

@@ -27,7 +27,7 @@ def resampler_cases():
         yield from (pytest.param(arrays, case, id=case) for case in reference.cases(arrays))
 
 
-@pytest.mark.parametrize(("arrays", "case"), resampler_cases())
+@pytest.mark.parametrize(("arrays", "case"), list(resampler_cases()))
 def test_loss_aware_steps(arrays, case, x64):
     config, inputs = reference.config(arrays, case), reference.subset(arrays, f"{case}/in")
     recorded = reference.subset(arrays, f"{case}/out")
@@ -89,6 +89,8 @@ def test_training_loop(path, x64):
     loss_fn = lambda params, key, batch: terms(params, batch)["loss"] * share  # noqa: E731
     steps = [jax.jit(train_step(loss_fn, optimizer, lambda step, rate=rate: jnp.array(rate))) for rate in rates]
     states = [create(params, optimizer) for _ in rates]
+    gradient_of = jax.grad(lambda params, batch: jnp.mean(loss_fn(params, None, batch)))
+    terms_and_gradient = jax.jit(lambda *inputs: (terms(*inputs), gradient_of(*inputs)))
     history = importance.empty_history(len(process.betas), config["history_per_term"])
     history = jax.tree.map(lambda a: a.astype(jnp.float64) if a.ndim == 2 else a, history)
     for index in range(len(x0)):
@@ -102,11 +104,10 @@ def test_training_loop(path, x64):
               arrays["out/sampling_probabilities"].reshape(-1, arrays["out/sampling_probabilities"].shape[-1])[
                   min(index, arrays["out/sampling_probabilities"].shape[0] - 1)])  # fmt: skip
         batch["weight"] = 1 / (len(process.betas) * jnp.asarray(probabilities)[batch["t"]])
-        found = terms(states[0].params, batch)
+        found, gradient = terms_and_gradient(states[0].params, batch)
         for name in ("loss", "mse", "vb"):
             if f"out/weighted_{name}" in arrays:
                 close(found[name], arrays[f"out/weighted_{name}"][index])
-        gradient = jax.grad(lambda params: jnp.mean(loss_fn(params, None, batch)))(states[0].params)  # noqa: B023
         close(rate_of(config)(index), arrays["out/lr"][index])
         history = importance.update(history, batch["t"], found["loss"] / batch["weight"])
         states = [step(state, jax.random.key(0), batch)[0] for step, state in zip(steps, states, strict=True)]

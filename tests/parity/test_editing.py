@@ -15,6 +15,7 @@ from tests.parity.score_sde import denoiser_of
 from tests.parity.test_consistency_samplers import at, levels_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("consistency/editing_*.npz",)
 TOLERANCE = 1e-7
@@ -79,7 +80,7 @@ def edited(arrays, config, known, x, noise, record=lambda x: None):
     return out
 
 
-@pytest.mark.parametrize(("arrays", "case"), every_case(TORCH))
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(TORCH), by("task")))
 def test_torch(arrays, case, x64):
     config, recorded, calls = reference.config(arrays, case), reference.subset(arrays, f"{case}/out"), []
     task, image = config["task"], nhwc(arrays["in/image"])
@@ -121,7 +122,7 @@ def test_tables(path, x64):
         close(replace(grey(image.shape[1:]), other, image), theirs, 1e-12)
 
 
-@pytest.mark.parametrize(("arrays", "case"), every_case(JAX))
+@pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(JAX), by("task")))
 def test_jax(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     task, image, noise = config["task"], nhwc(arrays["in/image"]), nhwc(arrays["in/noise"])

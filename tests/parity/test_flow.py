@@ -12,6 +12,7 @@ from jaxdiff.samplers import predictors
 from tests.parity.score_sde import float64, mixture_of, score_of, sde_of
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("score_sde/ode_*.npz",)
 TIGHT = flow.Tolerance(1e-11, 1e-11, solver=flow.diffrax.Dopri8())
@@ -25,8 +26,7 @@ def cases(kind):
                 yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize(("arrays", "config"), cases("ode_sample"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases("ode_sample"), by()))
 def test_samples(arrays, config, x64):
     sde = sde_of(config)
     score, start = score_of(arrays, sde), sde.prior_std * float64(arrays["in/prior_noise"])
@@ -40,24 +40,22 @@ def test_samples(arrays, config, x64):
     close(scaled(mean), arrays["out/samples_denoised"], 1e-8)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize(("arrays", "config"), cases("likelihood"))
+@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases("likelihood"), by()))
 def test_likelihood(arrays, config, x64):
     sde = sde_of(config)
     score, x = score_of(arrays, sde), float64(arrays["in/x"])
     recorded = reference.subset(arrays, "out")
 
-    def likelihood(divergence, probes=None):
-        run = jax.jit(lambda x: flow.log_likelihood(sde, score, x, divergence, probes, config["eps"], TIGHT))
-        return run(x)
+    def likelihood(divergence):
+        return jax.jit(lambda probes: flow.log_likelihood(sde, score, x, divergence, probes, config["eps"], TIGHT))
 
-    exact = likelihood(flow.exact)
+    exact, hutchinson = likelihood(flow.exact)(None), likelihood(flow.hutchinson)
     close(exact.z, recorded["z"], 1e-8)
     close(exact.prior, recorded["prior_logp"], 1e-8)
     width = 2.0 if config["bpd_offset"] == 7 else 1.0
     found = {"exact_trace": exact}
     for name in ("rademacher", "gaussian"):
-        found[name] = likelihood(flow.hutchinson, float64(arrays[f"in/epsilon_{name}"])[:, None])
+        found[name] = hutchinson(float64(arrays[f"in/epsilon_{name}"])[:, None])
     for name, result in found.items():
         close(result.change, recorded[f"delta_logp_{name}"], 1e-8)
         close(density_bits_per_dim(result.log_prob, config["dim"], 256, width), recorded[f"bpd_{name}"], 1e-8)
@@ -75,19 +73,19 @@ def test_likelihood(arrays, config, x64):
     close(at_end + exact.change, at_start, 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "config"), cases("likelihood"))
+@pytest.mark.parametrize(("arrays", "config"), list(cases("likelihood")))
 def test_drift_and_divergence(arrays, config, x64):
     sde = sde_of(config)
     score, x, t = score_of(arrays, sde), float64(arrays["in/point_x"]), float64(arrays["in/point_t"])
 
-    def at(divergence, probes):
-        return jax.jit(lambda x: divergence(lambda y: flow.drift(sde, score, y, t), x, probes))(x)
+    def at(divergence):
+        return jax.jit(lambda probes: divergence(lambda y: flow.drift(sde, score, y, t), x, probes))
 
-    value, trace = at(flow.exact, x[:, None])
+    (value, trace), hutchinson = at(flow.exact)(x[:, None]), at(flow.hutchinson)
     close(value, arrays["out/point_drift"], 1e-8)
     close(trace, arrays["out/point_div_exact"], 1e-8)
     for name in ("rademacher", "gaussian"):
-        _, estimate = at(flow.hutchinson, float64(arrays[f"in/epsilon_{name}"])[:, None])
+        _, estimate = hutchinson(float64(arrays[f"in/epsilon_{name}"])[:, None])
         close(estimate, arrays[f"out/point_div_{name}"], 1e-8)
 
 

@@ -43,14 +43,15 @@ def test_loss(path, x64):
     x0, noise, labels = nhwc(arrays["in/images"]), nhwc(arrays["in/noise"]), labels_of(arrays)
     pixels = x0[0].size
 
-    @jax.jit
-    def per_example(params, x0, labels):
-        return losses.denoising_loss(denoiser(apply_fn, params, row, **labels), x0, sigma, noise, weight)
+    def total(params, x0, labels):
+        """The reference sums over pixels and divides by the batch."""
+        loss = losses.denoising_loss(denoiser(apply_fn, params, row, **labels), x0, sigma, noise, weight)
+        return pixels * jnp.mean(loss), loss
 
+    gradient_and_loss = jax.jit(jax.grad(total, has_aux=True))
     expected = arrays["out/loss"]
-    close(per_example(params, x0, labels), expected.mean(axis=(1, 2, 3)), rtol)
-    # The reference sums over pixels and divides by the batch.
-    gradient = jax.jit(jax.grad(lambda params: pixels * jnp.mean(per_example(params, x0, labels))))(params)
+    gradient, loss = gradient_and_loss(params, x0, labels)
+    close(loss, expected.mean(axis=(1, 2, 3)), rtol)
     for path_, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         name = f"out/grad/model.{published_name(path_)}"
         recorded = arrays.get(name)
@@ -63,6 +64,6 @@ def test_loss(path, x64):
         piped = {**labels}
         if "in/pipe_labels" in arrays:
             piped["augment_labels"] = jnp.asarray(arrays["in/pipe_labels"].astype(np.float64))
-        value = per_example(params, nhwc(arrays["in/pipe_images"]), piped)
+        _, value = jax.jit(total)(params, nhwc(arrays["in/pipe_images"]), piped)
         close(value, arrays["out/loss_with_pipe"].mean(axis=(1, 2, 3)), rtol)
     assert nchw(x0).shape == expected.shape

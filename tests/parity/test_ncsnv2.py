@@ -9,6 +9,7 @@ from jaxdiff.interop.ncsnv2 import ncsnv2_name, params_of
 from jaxdiff.nets.refinenet import NCSNv2
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.gradients import with_gradients
 
 READS = ("score_sde/net_ncsnv2.npz",)
 TWINS = {
@@ -44,12 +45,8 @@ def test_float64(path, twin, x64):
     arrays, net, params = prepared(path, twin)
     labels = jnp.asarray(arrays["in/labels"])
 
-    @jax.jit
-    def output_and_gradients(params, x, cotangent):
-        output, pull = jax.vjp(lambda params, x: net.apply(params, x, labels), params, x)
-        return output, *pull(cotangent)
-
-    output, gradients, x_gradient = output_and_gradients(params, nhwc(arrays["in/x"]), nhwc(arrays["in/cotangent"]))
+    run = lambda params, x: net.apply(params, x, labels)  # noqa: E731
+    output, (gradients, x_gradient) = with_gradients(run, [params, nhwc(arrays["in/x"])], nhwc(arrays["in/cotangent"]))
     assert output.dtype == jnp.float64
     close(nchw(output), arrays[f"out/y{twin}"], rtol=1e-10)
     close(nchw(x_gradient), arrays[f"out/vjp_x{twin}"], rtol=1e-10)
@@ -61,6 +58,7 @@ def test_float64(path, twin, x64):
             np.testing.assert_allclose(norms[name], norm, rtol=1e-10, err_msg=name)
 
 
+@pytest.mark.optimised
 @files
 @twins
 def test_float32(path, twin):

@@ -12,6 +12,7 @@ from jaxdiff.nets.conditioning import drop_labels
 from tests.parity.edm_networks import labels_of, network, params_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.tiers import first_of_a_kind
 
 READS = ("edm/net_*.npz",)
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -24,13 +25,16 @@ def prepare(path, dtype):
     return arrays, net, params_of(net, arrays, dtype=dtype)
 
 
+def float64_inputs(arrays):
+    noise_labels = jnp.asarray(arrays["in/noise_labels"].astype(np.float64))
+    return {"x": nhwc(arrays["in/x"]), "noise_labels": noise_labels, **labels_of(arrays)}
+
+
 @pytest.mark.full
 @files
 def test_float64(path, x64):
     arrays, net, params = prepare(path, np.float64)
-    inputs = {"x": nhwc(arrays["in/x"]), "noise_labels": jnp.asarray(arrays["in/noise_labels"].astype(np.float64))}
-    inputs |= labels_of(arrays)
-    cotangent = nhwc(arrays["in/cotangent"])
+    inputs, cotangent = float64_inputs(arrays), nhwc(arrays["in/cotangent"])
 
     @jax.jit
     def output_and_gradients(params, inputs):
@@ -46,18 +50,51 @@ def test_float64(path, x64):
     recorded = dict(zip(arrays["out/param_grad_norm_names"], arrays["out/param_grad_norm"], strict=True))
     close([norms[name] for name in recorded], list(recorded.values()))
 
-    run = jax.jit(net.apply)
-    close(nchw(run(params, **{**inputs, "noise_labels": inputs["noise_labels"][1]})), arrays["out/F_scalar_noise"])
+    def check(output, **changed):
+        """One level for all, and labels of zero, as arrays of the same shapes; test_left_out_inputs leaves them out."""
+        close(nchw(output_and_gradients(params, inputs | changed)[0]), arrays[f"out/{output}"])
+
+    check("F_scalar_noise", noise_labels=jnp.full_like(inputs["noise_labels"], inputs["noise_labels"][1]))
     if "out/F_no_augment" in arrays:
-        close(nchw(run(params, **{**inputs, "augment_labels": None})), arrays["out/F_no_augment"])
+        check("F_no_augment", augment_labels=0 * inputs["augment_labels"])
     if "out/F_zero_labels_broadcast" in arrays:
-        close(nchw(run(params, **{**inputs, "class_labels": None})), arrays["out/F_zero_labels_broadcast"])
+        check("F_zero_labels_broadcast", class_labels=0 * inputs["class_labels"])
     if "out/F_train_label_dropout" in arrays:
         uniform = jnp.asarray(arrays["in/label_dropout_uniform"].astype(np.float64))
-        dropped = drop_labels(inputs["class_labels"], uniform, net.label_dropout)
-        close(nchw(run(params, **{**inputs, "class_labels": dropped})), arrays["out/F_train_label_dropout"])
+        check("F_train_label_dropout", class_labels=drop_labels(inputs["class_labels"], uniform, net.label_dropout))
 
 
+LEFT_OUT = {
+    "F_scalar_noise": "noise_labels",
+    "F_no_augment": "augment_labels",
+    "F_zero_labels_broadcast": "class_labels",
+}
+
+
+def smallest():
+    """Of each class and each input that may be left out, the smallest file that has it, each file once."""
+    found = {}
+    for path in sorted(reference.files(*READS), key=lambda path: path.stat().st_size):
+        arrays = reference.load(path)
+        for output in LEFT_OUT:
+            if f"out/{output}" in arrays:
+                found.setdefault((reference.config(arrays)["cls"], output), path)
+    return sorted(set(found.values()))
+
+
+@pytest.mark.parametrize("path", first_of_a_kind(smallest(), lambda path: "any class"), ids=reference.ids)
+def test_left_out_inputs(path, x64):
+    """One level for all is a scalar, and labels may be None."""
+    arrays, net, params = prepare(path, np.float64)
+    inputs = float64_inputs(arrays)
+    given = {"noise_labels": inputs["noise_labels"][1], "augment_labels": None, "class_labels": None}
+    changes = {output: {name: given[name]} for output, name in LEFT_OUT.items() if f"out/{output}" in arrays}
+    run = jax.jit(lambda params: {output: net.apply(params, **inputs | changed) for output, changed in changes.items()})
+    for name, output in run(params).items():
+        close(nchw(output), arrays[f"out/{name}"])
+
+
+@pytest.mark.optimised
 @files
 def test_float32(path):
     arrays, net, params = prepare(path, np.float32)

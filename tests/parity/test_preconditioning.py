@@ -16,30 +16,45 @@ files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.i
 COEFFICIENTS = ("c_skip", "c_out", "c_in", "c_noise")
 
 
-@files
-def test_denoised_images(path, x64):
+def recorded_denoiser(path):
+    """(arrays, row, denoise(x, sigma, labels), its recorded inputs, tolerance); one program for one shape."""
     arrays = reference.load(path)
     config = reference.config(arrays)
     net, row, apply_fn = preconditioned(config["cls"], config["kwargs"])
     params = params_of(net, arrays, prefix="model.")
-    x, sigma, labels = nhwc(arrays["in/x"]), jnp.asarray(arrays["in/sigma"].astype(np.float64)), labels_of(arrays)
+    inputs = nhwc(arrays["in/x"]), jnp.asarray(arrays["in/sigma"].astype(np.float64)), labels_of(arrays)
+    denoise = jax.jit(lambda x, sigma, labels: denoiser(apply_fn, params, row, **labels)(x, sigma))
     # 1e-8 where the VP schedule's recorded times lose digits (tests/reference/edm/README.md).
-    rtol = 1e-8 if config["cls"] == "VPPrecond" else 1e-9
+    return arrays, row, denoise, inputs, 1e-8 if config["cls"] == "VPPrecond" else 1e-9
 
-    @jax.jit
-    def denoise(x, sigma, labels):
-        return denoiser(apply_fn, params, row, **labels)(x, sigma)
 
+LEFT_OUT = {"D_no_labels": "class_labels", "D_no_augment": "augment_labels"}
+
+
+@files
+def test_denoised_images(path, x64):
+    """One level for all and labels of zero are arrays of the same shapes; test_left_out_inputs leaves them out."""
+    arrays, row, denoise, (x, sigma, labels), rtol = recorded_denoiser(path)
     close(nchw(denoise(x, sigma, labels)), arrays["out/D"], rtol)
-    without = lambda name: {key: value for key, value in labels.items() if key != name}  # noqa: E731
-    scalar = jnp.asarray(arrays["in/scalar_sigma"].astype(np.float64))
-    close(nchw(denoise(x, scalar, labels)), arrays["out/D_scalar_sigma"], rtol)
-    if "out/D_no_labels" in arrays:
-        close(nchw(denoise(x, sigma, without("class_labels"))), arrays["out/D_no_labels"], rtol)
-    if "out/D_no_augment" in arrays:
-        close(nchw(denoise(x, sigma, without("augment_labels"))), arrays["out/D_no_augment"], rtol)
+    scalar = arrays["in/scalar_sigma"].astype(np.float64)
+    close(nchw(denoise(x, jnp.full_like(sigma, scalar), labels)), arrays["out/D_scalar_sigma"], rtol)
+    for name, left_out in LEFT_OUT.items():
+        if f"out/{name}" in arrays:
+            close(nchw(denoise(x, sigma, labels | {left_out: 0 * labels[left_out]})), arrays[f"out/{name}"], rtol)
     for name in COEFFICIENTS:
         close(np.broadcast_to(getattr(row, name)(sigma), sigma.shape), arrays[f"out/{name}"], rtol)
+
+
+@pytest.mark.full
+@files
+def test_left_out_inputs(path, x64):
+    arrays, _, denoise, (x, sigma, labels), rtol = recorded_denoiser(path)
+    scalar = jnp.asarray(arrays["in/scalar_sigma"].astype(np.float64))
+    close(nchw(denoise(x, scalar, labels)), arrays["out/D_scalar_sigma"], rtol)
+    for name, left_out in LEFT_OUT.items():
+        if f"out/{name}" in arrays:
+            given = {key: value for key, value in labels.items() if key != left_out}
+            close(nchw(denoise(x, sigma, given)), arrays[f"out/{name}"], rtol)
 
 
 @files

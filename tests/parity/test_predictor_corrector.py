@@ -1,5 +1,6 @@
 """Predictors, correctors and whole predictor-corrector runs against recorded ones."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,29 +9,14 @@ from jaxdiff import sde as sdes
 from jaxdiff.samplers import langevin, trajectory
 from jaxdiff.samplers import predictors as p
 from jaxdiff.samplers.base import Level
-from jaxdiff.samplers.langevin import annealed, batch_mean, correction
+from jaxdiff.samplers.langevin import correction
 from jaxdiff.types import expand
-from tests.parity.score_sde import denoiser_of, float64, marginals_of, sde_of
+from tests.parity.score_sde import STEP_SIZES, UPDATES, denoiser_of, float64, marginals_of, sde_of
 from tests.support import reference
 from tests.support.arrays import close
+from tests.support.tiers import by, first_of_a_kind
 
 READS = ("score_sde/step_*.npz", "score_sde/pc_*.npz")
-
-
-def stay(sde, x, t, score, num_steps):
-    """No predictor."""
-    return x, jnp.zeros_like(t)
-
-
-UPDATES = {
-    ("none", False): stay,
-    ("euler_maruyama", False): p.euler_maruyama,
-    ("euler_maruyama", True): p.euler_flow,
-    ("reverse_diffusion", False): p.reverse_diffusion,
-    ("reverse_diffusion", True): p.reverse_diffusion_flow,
-    ("ancestral_sampling", False): p.ancestral_update,
-}
-STEP_SIZES = {"langevin": batch_mean, "ald": annealed}
 
 
 def cases(pattern, kind):
@@ -41,7 +27,12 @@ def cases(pattern, kind):
                 yield pytest.param(arrays, case, id=f"{path.stem}-{case}")
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("score_sde/step_predictor.npz", "step_predictor"))
+@pytest.mark.parametrize(
+    ("arrays", "case"),
+    first_of_a_kind(
+        cases("score_sde/step_predictor.npz", "step_predictor"), by("sde", "predictor", "probability_flow")
+    ),
+)
 def test_predictor(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     inputs, sde = reference.subset(arrays, config["inputs"]), sde_of(config)
@@ -52,7 +43,9 @@ def test_predictor(arrays, case, x64):
     close(mean + expand(std, x) * noise[0], recorded["x"], 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("score_sde/step_corrector.npz", "step_corrector"))
+@pytest.mark.parametrize(
+    ("arrays", "case"), first_of_a_kind(cases("score_sde/step_corrector.npz", "step_corrector"), by("sde", "corrector"))
+)
 def test_corrector(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     inputs, sde = reference.subset(arrays, config["inputs"]), sde_of(config)
@@ -62,11 +55,13 @@ def test_corrector(arrays, case, x64):
     step_size, marginals = STEP_SIZES[config["corrector"]], marginals_of(config, sde)
     sampler = correction(sde, config["snr"], config["n_steps"], step_size, marginals)
     draws = jnp.moveaxis(noise[: config["n_steps"]], 0, 1)
-    corrected, _ = sampler.step(denoiser_of(inputs), x / scale, (), level, draws)
+    corrected, _ = jax.jit(lambda x, draws: sampler.step(denoiser_of(inputs), x, (), level, draws))(x / scale, draws)
     close(scale * corrected, recorded["x"], 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "case"), cases("score_sde/pc_*.npz", "pc"))
+@pytest.mark.parametrize(
+    ("arrays", "case"), first_of_a_kind(cases("score_sde/pc_*.npz", "pc"), by("predictor", "corrector"))
+)
 def test_whole_run(arrays, case, x64):
     config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
     sde, num_steps, correct = sde_of(config), config["N"], config["corrector"] != "none"
@@ -91,16 +86,16 @@ def test_whole_run(arrays, case, x64):
 
     start = sde.prior_std * float64(arrays["in/prior_noise"]) / sde.a(1.0)
     scaled = (lambda x: (x + 1) / 2) if config["inverse_scaler"] == "half" else (lambda x: x)
-    states = trajectory(sampler, denoise, start, grid, noise=noise)[1]
-    # The last step keeps its noise where it does not end at 0.
-    noisy = trajectory(sampler, denoise, start, np.append(grid[:-1], 1e-13), noise=noise)[1]
+    run = jax.jit(lambda grid: trajectory(sampler, denoise, start, grid, noise=noise)[1])
+    states = run(grid)
+    noisy = run(np.append(grid[:-1], 1e-13))  # the last step keeps its noise where it does not end at 0
     a = np.append(sde.a(t), 1.0)[:, None, None, None, None]
     close(scaled(states[-1]), recorded["samples_denoise"], 1e-8)
     close(scaled(noisy[-1]), recorded["samples_noisy"], 1e-8)
     close((a * noisy)[1:], recorded["x_after_predictor"], 1e-8)
     if correct:
-        for index, sigma in enumerate(grid[:-1]):
-            level = Level(jnp.array(index), jnp.asarray(sigma), jnp.asarray(grid[index + 1]), num_steps)
-            corrected, _ = corrector.step(denoise, states[index], (), level, corrections[index])
+        step = jax.jit(lambda x, noise, *level: corrector.step(denoise, x, (), Level(*level, num_steps), noise)[0])
+        for index, level in enumerate(zip(np.arange(num_steps), grid[:-1], grid[1:], strict=True)):
+            corrected = step(states[index], corrections[index], *level)
             close(a[index] * corrected, recorded["x_after_corrector"][index], 1e-8)
     assert int(recorded["nfe"]) == num_steps * (config["n_steps"] + 1)

@@ -1,5 +1,7 @@
 """The 48 combinations of the EDM paper's ablation sampler (Alg. 3), with and without churn, and its step tables."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,12 @@ import pytest
 from jaxdiff import grids, schedules, toy
 from jaxdiff.samplers import churn, euler_step, ode, sample, second_order_step
 from tests.support import reference
+from tests.support.tiers import first_of_a_kind
 
 READS = ("edm/sampler_ablation_*.npz", "edm/sampler_tables.npz")
+CHURN = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}
+OF_THE_SAMPLER = ("solver", "schedule", "scaling", "alpha", *CHURN)
+"""Arguments on which more depends than the grid."""
 
 
 def every_case(pattern):
@@ -46,12 +52,34 @@ def sampler(kwargs, made):
     solver = euler_step if kwargs.get("solver", "heun") == "euler" else second_order_step(kwargs.get("alpha", 1))
     if not kwargs.get("S_churn"):
         return ode(made, solver)
-    names = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}
-    return churn(ode(made, solver), **{ours: kwargs[theirs] for theirs, ours in names.items() if theirs in kwargs})
+    return churn(ode(made, solver), **{ours: kwargs[theirs] for theirs, ours in CHURN.items() if theirs in kwargs})
+
+
+@cache
+def program(path, betas, **kwargs):
+    """(run(x, sigmas, noise), the list that its calls go to), compiled once for all grids: they are its argument."""
+    arrays, calls = reference.load(path), []
+    mixture = toy.Mixture(*(arrays[f"mixture/{name}"].astype(np.float64) for name in ("means", "weights", "var")))
+
+    def denoise(x, sigma):
+        jax.debug.callback(lambda *call: calls.append(call), x, sigma, ordered=True)
+        return toy.denoiser(mixture, x, sigma)
+
+    made = sampler(kwargs, schedule(kwargs, betas))
+    return jax.jit(lambda x, sigmas, noise: sample(made, denoise, x, sigmas, noise=noise)), calls
+
+
+def kind(path, case):
+    """Cases are cheap but for VP's schedule, whose betas follow the grid: each is a program of its own."""
+    kwargs = reference.config(reference.load(path), case)["kwargs"]
+    of_sampler = tuple((name, value) for name, value in kwargs.items() if name in OF_THE_SAMPLER)
+    return path, of_sampler if kwargs.get("schedule") == "vp" else case
 
 
 @pytest.mark.parametrize(
-    ("path", "case"), every_case("edm/sampler_ablation_*.npz"), ids=lambda v: getattr(v, "stem", v)
+    ("path", "case"),
+    first_of_a_kind(every_case("edm/sampler_ablation_*.npz"), kind),
+    ids=lambda v: getattr(v, "stem", v),
 )
 def test_ablation_sampler(path, case, x64):
     arrays = reference.load(path)
@@ -61,16 +89,13 @@ def test_ablation_sampler(path, case, x64):
     made = schedule(kwargs, betas)
     np.testing.assert_allclose(made.sigma_inv(sigmas), arrays[f"{case}/out/t_steps"], rtol=1e-8, atol=1e-12)
 
-    mixture = toy.Mixture(*(arrays[f"mixture/{name}"].astype(np.float64) for name in ("means", "weights", "var")))
-    calls = []
-
-    def denoise(x, sigma):
-        jax.debug.callback(lambda *call: calls.append(call), x, sigma, ordered=True)
-        return toy.denoiser(mixture, x, sigma)
-
+    asked = {name: kwargs[name] for name in OF_THE_SAMPLER if name in kwargs}
+    run, calls = program(path, betas if asked.get("schedule") == "vp" else None, **asked)
+    calls.clear()
+    grids.check(sigmas)
     noise = (jnp.asarray(arrays["in/noise"], jnp.float64), ()) if kwargs.get("S_churn") else None
     x = sigmas[0] * jnp.asarray(arrays["in/latents"], jnp.float64)
-    out = jax.block_until_ready(sample(sampler(kwargs, made), denoise, x, sigmas, noise=noise))
+    out = jax.block_until_ready(run(x, sigmas, noise))
     jax.effects_barrier()
     # 1e-8 for the VP schedule, whose recorded levels lose digits at small times (tests/reference/edm/README.md).
     rtol = 1e-8 if "vp" in (kwargs.get("discretization"), kwargs.get("schedule")) else 1e-9

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,27 @@ def files(*patterns: str) -> list[Path]:
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
+class Arrays(dict[str, np.ndarray]):
+    """Recorded arrays by name, and the file that they come from."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], path: Path):
+        super().__init__(arrays)
+        self.path = path
+
+
+def load(path: Path) -> Arrays:
     """Every array of a file."""
+    return Arrays(_loaded(path), path)
+
+
+@lru_cache(maxsize=8)
+def _loaded(path: Path) -> dict[str, np.ndarray]:
+    """Read once for the cases of a file, which follow each other; not to be written to."""
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        arrays = {name: archive[name] for name in archive.files}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return arrays
 
 
 def config(arrays: Mapping[str, np.ndarray], case: str = "") -> dict:
@@ -38,8 +56,9 @@ def cases(arrays: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def subset(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Arrays whose name starts with `prefix/`, without it."""
-    return {name.removeprefix(prefix + "/"): a for name, a in arrays.items() if name.startswith(prefix + "/")}
+    """Arrays whose name starts with `prefix/`, without it, of the same file."""
+    found = {name.removeprefix(prefix + "/"): a for name, a in arrays.items() if name.startswith(prefix + "/")}
+    return Arrays(found, arrays.path) if isinstance(arrays, Arrays) else found
 
 
 def ids(path: Path) -> str:
