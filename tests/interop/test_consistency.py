@@ -11,8 +11,8 @@ from jaxdiff.interop import consistency, openai
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params
 from jaxdiff.nets.unet_adm import DhariwalUNet
-from tests.interop.hostile import HOSTILE
 from tests.support import forge
+from tests.support.hostile import HOSTILE
 
 FLAGS = openai.Flags(
     image_size=32, num_channels=32, num_res_blocks=1, num_head_channels=16, attention_resolutions="16",
