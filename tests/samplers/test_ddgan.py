@@ -26,6 +26,7 @@ def exact_draw(x, sigma, latent):
     return (mean + jnp.sqrt(gain) * sigma * latent[:, 1])[:, None]
 
 
+@pytest.mark.optimised  # it runs for longer than it compiles
 @lengths
 def test_few_steps_are_exact_where_the_draw_is(num_steps):
     """The mixture's mean, variance and skewness after any number of steps; a denoiser has only the mean at T = 1."""
