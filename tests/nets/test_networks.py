@@ -9,6 +9,7 @@ from experiments import edm_recipes
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
 from tests.support import quick_keys
+from tests.support.tiers import full
 
 
 def count(net):
@@ -24,8 +25,7 @@ def count(net):
     [
         (edm_recipes.CIFAR10_COND_VP, 55.73),
         (edm_recipes.CIFAR10_COND_VE, 56.40),
-        (edm_recipes.FFHQ_64_VP, 61.81),
-        (edm_recipes.FFHQ_64_VE, 62.76),
+        *full((edm_recipes.FFHQ_64_VP, 61.81), (edm_recipes.FFHQ_64_VE, 62.76)),
         (edm_recipes.IMAGENET_64_ADM, 295.90),
     ],
     ids=["CIFAR-10 DDPM++", "CIFAR-10 NCSN++", "64x64 DDPM++", "64x64 NCSN++", "ADM-64"],

@@ -26,7 +26,9 @@ def start(sde, num, steps):
 
 
 @pytest.mark.optimised  # it runs for longer than it compiles
-@pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
+@pytest.mark.parametrize(
+    "sde", [pytest.param(SDES[name], id=name, marks=() if name == "vp" else pytest.mark.full) for name in SDES]
+)
 def test_what_is_known_stays_and_the_rest_is_drawn(sde):
     """Independent numbers: knowing the first, the second keeps its own mean and variance, within 3 standard errors."""
     num, data, known = 4_000, jnp.full((4_000, 2), 0.8), pixels(jnp.array([1.0, 0.0]))
