@@ -1,7 +1,5 @@
 """Identities of the augmentation: what each transformation must do, whatever the reference does."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +12,7 @@ from jaxdiff.augment.resample import SYM6, warp
 
 ALL = Config(p=0.7, **dict.fromkeys(Draws._fields, 1.0))
 KEY = jax.random.key(0)
-# The whole pipeline is slow op by op; that jit is the same has its own test.
-run = jax.jit(augment, static_argnums=2)
+run = jax.jit(augment, static_argnums=2)  # slow op by op; that jit is the same has its own test
 run_draws = jax.jit(apply, static_argnums=0)
 
 
@@ -49,7 +46,7 @@ def test_label_dimension_of_every_transformation():
     for name in Draws._fields:
         config = Config(**{name: 1.0})
         expected = 2 if name in twos else 1
-        _, labels = jax.eval_shape(partial(augment, config=config), KEY, pictures())
+        _, labels = jax.eval_shape(lambda x, config=config: augment(KEY, x, config), pictures())
         assert label_dim(config) == labels.shape[1] == expected, name
     assert label_dim(ALL) == 19
     assert label_dim(training()) == 9
@@ -307,7 +304,7 @@ def test_margins_of_the_identity_are_the_filter():
 
 
 def test_half_precision_is_computed_in_float32():
-    out, labels = jax.eval_shape(partial(augment, config=training()), KEY, pictures().astype(jnp.bfloat16))
+    out, labels = jax.eval_shape(lambda x: augment(KEY, x, training()), pictures().astype(jnp.bfloat16))
     assert out.dtype == labels.dtype == jnp.float32
 
 
