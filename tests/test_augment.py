@@ -12,6 +12,8 @@ from jaxdiff.augment.resample import SYM6, warp
 
 ALL = Config(p=0.7, **dict.fromkeys(Draws._fields, 1.0))
 KEY = jax.random.key(0)
+run = jax.jit(augment, static_argnums=2)  # slow op by op; that jit is the same has its own test
+run_draws = jax.jit(apply, static_argnums=0)
 
 
 def pictures(batch=4, height=12, width=12, channels=3, dtype=jnp.float32):
@@ -27,7 +29,7 @@ def always(w, **rest):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_probability_zero_is_the_identity(channels):
     images = pictures(channels=channels)
-    out, labels = augment(KEY, images, ALL._replace(p=0.0))
+    out, labels = run(KEY, images, ALL._replace(p=0.0))
     np.testing.assert_allclose(out, images, atol=2e-6)
     np.testing.assert_array_equal(labels, np.zeros((4, 19)))
 
@@ -44,7 +46,8 @@ def test_label_dimension_of_every_transformation():
     for name in Draws._fields:
         config = Config(**{name: 1.0})
         expected = 2 if name in twos else 1
-        assert label_dim(config) == augment(KEY, pictures(), config)[1].shape[1] == expected, name
+        _, labels = jax.eval_shape(lambda x, config=config: augment(KEY, x, config), pictures())
+        assert label_dim(config) == labels.shape[1] == expected, name
     assert label_dim(ALL) == 19
     assert label_dim(training()) == 9
 
@@ -137,7 +140,7 @@ def test_a_plane_is_resampled_exactly(config, draws, source, x64):
     draws = Draws(**draws)
     matrix, _ = inverse_matrix(config, draws, height, width, images.dtype)
     np.testing.assert_allclose(matrix[0, :2], source, atol=1e-7)
-    out, _ = apply(config, draws, images)
+    out, _ = run_draws(config, draws, images)
     (axx, axy, tx), (ayx, ayy, ty) = np.asarray(matrix[0, :2])
     delay = SYM6 @ (np.arange(12) - 5) / SYM6.sum() / 2
     inner = slice(11, -11)
@@ -151,7 +154,7 @@ def test_reflection_continues_the_image():
     # Half a picture to the right: what comes in from the left is the mirror image.
     images = pictures(1, 16, 16)
     config = Config(translate_frac=1, translate_frac_std=0.5)
-    out, labels = apply(config, Draws(translate_frac=always([[0.5, 0.0]])), images)  # 4 pixels
+    out, labels = run_draws(config, Draws(translate_frac=always([[0.5, 0.0]])), images)  # 4 pixels
     np.testing.assert_allclose(out[:, :, 4:], images[:, :, :-4], atol=2e-6)
     np.testing.assert_allclose(out[:, :, :4], images[:, :, 4:0:-1], atol=2e-6)
     np.testing.assert_array_equal(labels, [[0.5, 0]])
@@ -160,19 +163,19 @@ def test_reflection_continues_the_image():
 def test_smaller_margins_end_in_zeros():
     images, config = jnp.ones((1, 12, 12, 1)), Config(translate_frac=1, translate_frac_std=1)
     shift = {pixels: Draws(translate_frac=always([[pixels / 12, 0.0]])) for pixels in (3, 9)}
-    out, _ = apply(config, shift[9], images, margins=jnp.zeros(4))
+    out, _ = run_draws(config, shift[9], images, margins=jnp.zeros(4))
     np.testing.assert_allclose(out[0, 3:-3, :3], 0, atol=1e-6)
     assert jnp.abs(out[0, 3:-3, -1] - 1).max() < 0.1
     for margins in (None, jnp.full(4, 11.0), jnp.array([9.0, 6, 6, 6])):  # the filter needs six beyond the shift
-        np.testing.assert_allclose(apply(config, shift[3], images, margins=margins)[0], images, atol=2e-6)
+        np.testing.assert_allclose(run_draws(config, shift[3], images, margins=margins)[0], images, atol=2e-6)
 
 
 def test_margins_of_the_batch_hardly_matter():
     config, images = training(1.0), jnp.sign(pictures(8, 16, 16))
     draws = draw(KEY, 8, config)
     margins = batch_margins(inverse_matrix(config, draws, 16, 16, images.dtype)[0], 16, 16)
-    out, _ = apply(config, draws, images, margins=margins)
-    np.testing.assert_allclose(out, apply(config, draws, images)[0], atol=1e-3)
+    out, _ = run_draws(config, draws, images, margins=margins)
+    np.testing.assert_allclose(out, run_draws(config, draws, images)[0], atol=1e-3)
 
 
 def test_colors_by_hand():
@@ -203,7 +206,6 @@ def test_grey_pictures_agree_with_grey_colors():
 
 def test_an_image_depends_on_the_key_and_its_place_only():
     images = pictures()
-    run = jax.jit(augment, static_argnums=2)
     out, labels = run(KEY, images, ALL)
     fewer, fewer_labels = run(KEY, images[:2], ALL)
     np.testing.assert_allclose(out[:2], fewer, atol=1e-6)
@@ -242,7 +244,7 @@ def test_draws_have_the_right_distribution():
 
 
 def test_each_transformation_acts_at_its_own_rate():
-    _, labels = augment(KEY, jnp.zeros((2000, 2, 2, 3)), training(0.12))
+    _, labels = run(KEY, jnp.zeros((2000, 2, 2, 3)), training(0.12))
     acted = np.mean(np.asarray(labels) != 0, axis=0)
     # Labels: x-flip (always drawn, half are 1), y-flip, scale, (cos - 1, sin), stretch (x, y; y where turned), (x, y).
     expected = np.array([0.5, 0.06, 0.12, 0.12, 0.12, 0.12, 0.06, 0.12, 0.12])
@@ -302,7 +304,7 @@ def test_margins_of_the_identity_are_the_filter():
 
 
 def test_half_precision_is_computed_in_float32():
-    out, labels = augment(KEY, pictures().astype(jnp.bfloat16), training())
+    out, labels = jax.eval_shape(lambda x: augment(KEY, x, training()), pictures().astype(jnp.bfloat16))
     assert out.dtype == labels.dtype == jnp.float32
 
 

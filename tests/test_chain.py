@@ -44,10 +44,8 @@ def test_every_prediction_gives_the_same_samples(sampler):
     """From the same noise to 1e-5, in float32. From sigma 20 on, below which x0 - (x - sigma eps) keeps its digits."""
     grid = GRID[np.searchsorted(-GRID, -20.0) :]
     x = grid[0] * jax.random.normal(jax.random.key(0), (16, 2))
-    found = []
-    for name in NAMES:
-        denoise = precond.denoiser(network(name), None, getattr(chain, name)(BETAS))
-        found.append(jax.jit(lambda x, d=denoise: sample(sampler, d, x, grid, key=jax.random.key(1)))(x))
+    denoisers = [precond.denoiser(network(name), None, getattr(chain, name)(BETAS)) for name in NAMES]
+    found = jax.jit(lambda x, key: [sample(sampler, d, x, grid, key=key) for d in denoisers])(x, jax.random.key(1))
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], atol=1e-5)
 
@@ -67,12 +65,16 @@ def test_raw_target_is_what_the_exact_network_returns_for_a_point(name, x64):
 
 def test_special_cases(x64):
     x = GRID[0] * jax.random.normal(jax.random.key(0), (8, 2), jnp.float64)
-    key = jax.random.key(1)
-    np.testing.assert_allclose(sample(ddim(0.0), exact, x, GRID, key=key), sample(euler(), exact, x, GRID), rtol=1e-12)
-    one, small = (sample(sampler, exact, x, GRID, key=key) for sampler in (ddim(1.0), ancestral()))
-    np.testing.assert_allclose(one, small, rtol=1e-9)
     ranged = lambda x, sigma: (exact(x, sigma), 0 * x - 1)  # noqa: E731
-    learned = sample(ancestral(reverse.learned_range()), ranged, x, GRID, key=key)
+
+    @jax.jit
+    def run(x, key):
+        plain = [sample(sampler, exact, x, GRID, key=key) for sampler in (ddim(0.0), euler(), ddim(1.0), ancestral())]
+        return *plain, sample(ancestral(reverse.learned_range()), ranged, x, GRID, key=key)
+
+    zero, ode, one, small, learned = run(x, jax.random.key(1))
+    np.testing.assert_allclose(zero, ode, rtol=1e-12)
+    np.testing.assert_allclose(one, small, rtol=1e-9)
     np.testing.assert_allclose(learned, small, rtol=1e-9)
 
 
@@ -82,8 +84,8 @@ def test_encoding_and_decoding_come_back(x64):
     errors = []
     for num_steps in (200, 400, 800):
         grid = np.geomspace(20, 0.01, num_steps)
-        there_and_back = sample(euler(), exact, encode(exact, x, grid), grid)
-        errors.append(float(jnp.sqrt(jnp.mean((there_and_back - x) ** 2))))
+        there_and_back = jax.jit(lambda x, grid=grid: sample(euler(), exact, encode(exact, x, grid), grid))(x)
+        errors.append(float(np.sqrt(np.mean((there_and_back - x) ** 2))))
     slope = -np.polyfit(np.log([200, 400, 800]), np.log(errors), 1)[0]
     assert errors[-1] < 0.05
     assert 0.8 < slope < 1.5, errors
@@ -97,10 +99,10 @@ def test_classifier_guidance_turns_a_mixture_into_one_of_its_parts(x64):
         return jnp.log(0.5) + toy.log_density(part, x, sigma) - toy.log_density(MIXTURE, x, sigma)
 
     guided = guidance.classifier_guide(exact, guidance.log_prob_gradient(log_prob))
-    part = toy.mixture(MIXTURE.means[:1], variances=MIXTURE.variances[:1])
+    part, run = toy.mixture(MIXTURE.means[:1], variances=MIXTURE.variances[:1]), jax.jit(guided)
     x = jax.random.normal(jax.random.key(0), (16, 2), jnp.float64)
     for sigma in (0.1, 1.0, 10.0):
-        np.testing.assert_allclose(guided(x, jnp.array(sigma)), toy.denoiser(part, x, sigma), atol=1e-9)
+        np.testing.assert_allclose(run(x, jnp.array(sigma)), toy.denoiser(part, x, sigma), atol=1e-9)
 
 
 def test_a_thousand_steps_are_one_compiled_step():

@@ -15,7 +15,14 @@ from jaxdiff.samplers import heun, sample
 from jaxdiff.types import expand
 
 SDES = {"vp": sdes.vp(), "subvp": sdes.subvp(), "ve": sdes.ve(sigma_max=20.0)}
-all_sdes = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
+
+
+def all_sdes(first):
+    """One in the default tier, another from test to test, and the others in the full one."""
+    marks = {name: () if name == first else pytest.mark.full for name in SDES}
+    return pytest.mark.parametrize("sde", [pytest.param(SDES[name], id=name, marks=marks[name]) for name in SDES])
+
+
 MIXTURE = toy.mixture([[-1.0, 0.3], [0.6, -0.5]], [0.4, 0.6], 0.09)
 
 
@@ -26,18 +33,23 @@ def score(sde, x, t):
     return toy.score(MIXTURE, x / a, sde.std(t) / sde.a(t)) / a
 
 
-@all_sdes
+@all_sdes("ve")
 def test_encode_and_decode_come_back_in_float32(sde):
     """Within 1e-4 at rtol 1e-5."""
     x = toy.sample(MIXTURE, jax.random.key(0), 16)
     tolerance = flow.Tolerance(1e-5, 2e-6, solver=flow.diffrax.Dopri8())
-    there = jax.jit(lambda x: flow.solve(sde, partial(score, sde), x, 1e-3, 1.0, tolerance))(x)
-    back = jax.jit(lambda x: flow.solve(sde, partial(score, sde), x, 1.0, 1e-3, tolerance))(there.x)
+
+    @jax.jit
+    def run(x):
+        there = flow.solve(sde, partial(score, sde), x, 1e-3, 1.0, tolerance)
+        return there, flow.solve(sde, partial(score, sde), there.x, 1.0, 1e-3, tolerance)
+
+    there, back = run(x)
     assert bool(jnp.all(there.solved & back.solved))
     assert float(jnp.max(jnp.abs(back.x - x))) < 1e-4
 
 
-@all_sdes
+@all_sdes("subvp")
 def test_the_flow_of_every_sde_is_the_one_of_sigma(sde, x64):
     """In x = x_t / a the three are one ODE: Heun's method in sigma, with steps to spare, gets to the same end."""
     sigmas = np.geomspace(*(float(sde.std(t) / sde.a(t)) for t in (np.asarray(1.0), np.asarray(1e-3))), 4_001)
@@ -49,7 +61,7 @@ def test_the_flow_of_every_sde_is_the_one_of_sigma(sde, x64):
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-@all_sdes
+@all_sdes("vp")
 def test_likelihood_is_the_closed_form(sde, x64):
     """Within 1e-4 nats a dimension, once the prior is the mixture's own density at t = 1."""
     x = toy.sample(MIXTURE, jax.random.key(0), 32).astype(jnp.float64)
@@ -68,9 +80,13 @@ def test_hutchinson_is_unbiased(x64):
     sde = SDES["vp"]
     x = toy.sample(MIXTURE, jax.random.key(0), 1_000).astype(jnp.float64)
     probes = jax.random.rademacher(jax.random.key(1), (1_000, 1, 2), jnp.float64)
-    run = jax.jit(lambda divergence, x: flow.log_likelihood(sde, partial(score, sde), x, divergence, probes).change,
-                  static_argnums=0)  # fmt: skip
-    difference = np.asarray(run(flow.hutchinson, x) - run(flow.exact, x))
+
+    @jax.jit
+    def run(x):
+        both = (flow.log_likelihood(sde, partial(score, sde), x, by, probes) for by in (flow.hutchinson, flow.exact))
+        return [found.change for found in both]
+
+    difference = np.subtract(*run(x))
     assert difference.std() > 0
     assert abs(difference.mean()) < 3 * difference.std() / 1_000**0.5
 
@@ -134,17 +150,24 @@ def test_a_likelihood_of_a_network_in_train_mode_is_refused():
         flow.log_likelihood(SDES["vp"], training, jnp.ones((2, 2)), flow.exact)
 
 
-@all_sdes
+@all_sdes("subvp")
 def test_the_adaptive_sampler_is_the_flow(sde):
     """The same end as `solve`, then the denoised image; NaN where it did not get there."""
     x = sdes.grid(sde, 2)[0] * jax.random.normal(jax.random.key(0), (8, 2))
     denoise = partial(toy.denoiser, MIXTURE)
     sigmas = sdes.grid(sde, 2)
-    found = jax.jit(lambda x: sample(flow.adaptive(sde), denoise, x, sigmas))(x)
-    a = sde.a(jnp.array([1.0, 1e-3]))
-    end = flow.solve(sde, partial(score, sde), a[0] * x, 1.0, 1e-3).x / a[1]
-    np.testing.assert_allclose(found, denoise(end, jnp.asarray(sigmas[1], end.dtype)), atol=2e-3)
-    stopped = sample(flow.adaptive(sde, flow.Tolerance(max_steps=2)), denoise, x, sigmas)
+    a = sde.a(np.array([1.0, 1e-3]))
+
+    @jax.jit
+    def run(x):
+        found = sample(flow.adaptive(sde), denoise, x, sigmas)
+        solved = flow.solve(sde, partial(score, sde), a[0] * x, 1.0, 1e-3)
+        return found, solved.solved, denoise(solved.x / a[1], jnp.asarray(sigmas[1], x.dtype))
+
+    found, solved, expected = run(x)
+    assert bool(jnp.all(solved))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    stopped = jax.jit(lambda x: sample(flow.adaptive(sde, flow.Tolerance(max_steps=2)), denoise, x, sigmas))(x)
     assert bool(jnp.all(jnp.isnan(stopped)))
 
 
@@ -154,5 +177,6 @@ def test_every_example_has_its_own_condition():
     x = jax.random.normal(jax.random.key(0), (3, 1))
     a = SDES["vp"].a
     conditional = lambda x, t: expand(a(t), x) * means - x  # noqa: E731  # a unit variance stays one
-    found = flow.solve(SDES["vp"], conditional, x, 1.0, 1e-5)
+    found = jax.jit(lambda x: flow.solve(SDES["vp"], conditional, x, 1.0, 1e-5))(x)
+    assert bool(jnp.all(found.solved))
     np.testing.assert_allclose(found.x, x + means * (a(1e-5) - a(1.0)), atol=1e-3)

@@ -17,7 +17,7 @@ from experiments.picture import image_grid
 from jaxdiff.train.checkpoint import Checkpoints
 from tests.support import watched_run
 from tests.support.commands import ROOT, refused
-from tests.train.test_tensorboard import scalars, shown
+from tests.support.monitored import scalars, shown
 
 CONFIG = watched_run.CONFIG
 

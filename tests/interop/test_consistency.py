@@ -1,6 +1,7 @@
 """OpenAI's consistency `.pt` files: small ones in the true layout, what the released names say, what does not fit."""
 
 import math
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,8 @@ from jaxdiff.interop import consistency, openai
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params
 from jaxdiff.nets.unet_adm import DhariwalUNet
-from tests.interop.hostile import HOSTILE
 from tests.support import forge
+from tests.support.hostile import HOSTILE
 
 FLAGS = openai.Flags(
     image_size=32, num_channels=32, num_res_blocks=1, num_head_channels=16, attention_resolutions="16",
@@ -22,6 +23,11 @@ FLAGS = openai.Flags(
 
 def state_dict_of(flags, tail=(1, 1)):
     """Random arrays under the published names and shapes; projections of attention are convolutions of this rank."""
+    return dict(made(flags, tail))
+
+
+@cache
+def made(flags, tail):
     random = np.random.default_rng(0)
     state_dict = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(abstract_params(consistency.network(flags))):

@@ -16,8 +16,8 @@ from jaxdiff.interop.edm import load_edm
 from jaxdiff.interop.edm_pickle import read_edm
 from jaxdiff.interop.inert import Budget, CheckpointFormatError, measure
 from jaxdiff.interop.safe_pickle import load
-from tests.interop.hostile import HOSTILE, SENTINEL
 from tests.support import forge
+from tests.support.hostile import HOSTILE, SENTINEL
 
 ARRAY = np.arange(4, dtype=np.float32)
 

@@ -12,8 +12,8 @@ import pytest
 from jaxdiff.interop import inception as interop
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.nets.inception import InceptionV3
-from tests.interop.hostile import HOSTILE
 from tests.support import forge
+from tests.support.hostile import HOSTILE
 from tests.support.inception_file import published, shapes
 
 

@@ -14,8 +14,8 @@ from jaxdiff.interop.fetch import fetch
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.metrics.lpips import lpips
 from jaxdiff.nets.vgg import VGG16
-from tests.interop.hostile import HOSTILE
 from tests.support import forge
+from tests.support.hostile import HOSTILE
 
 NET = VGG16(widths=(2, 3, 4, 5, 6))
 # torchvision's numbers of the convolutions, by resolution.

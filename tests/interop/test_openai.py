@@ -1,5 +1,7 @@
 """OpenAI's `.pt` state dicts: small files in the true layout, read without torch, and files that do not fit."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,11 @@ def published_shape(path, leaf):
 
 def state_dict_of(flags):
     """Random arrays under the published names and shapes."""
+    return dict(made(flags))
+
+
+@cache
+def made(flags):
     like = abstract_params(openai.network(flags))
     random = np.random.default_rng(0)
     return {

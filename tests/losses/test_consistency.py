@@ -11,7 +11,7 @@ from jaxdiff.losses import consistency, distances, progressive
 from jaxdiff.losses.consistency_continuous import stopped_tangent_loss, tangent, tangent_loss, teacher_slope
 from jaxdiff.losses.consistency_levels import karras_sigma, uniform_levels
 from jaxdiff.types import expand
-from tests.losses.gaussian_consistency import SPAN, consistency_fn, denoise, draw
+from tests.support.gaussian_consistency import SPAN, consistency_fn, denoise, draw
 
 NUM = 4096
 f = consistency_fn()

@@ -7,7 +7,7 @@ import pytest
 
 from jaxdiff.losses import scm
 from jaxdiff.types import expand
-from tests.losses.gaussian_consistency import consistency_fn, denoise, draw, trigflow
+from tests.support.gaussian_consistency import consistency_fn, denoise, draw, trigflow
 
 SIGMA_DATA = 0.5
 student = trigflow(consistency_fn(sigma_min=0.0), SIGMA_DATA)

@@ -19,7 +19,7 @@ from jaxdiff.losses import consistency_continuous as continuous
 from jaxdiff.losses import consistency_levels as levels
 from jaxdiff.losses import consistency_schedules as schedules
 from jaxdiff.types import expand
-from tests.losses.gaussian_consistency import SIGMA_MAX, SPAN, TRUTH, consistency_fn, denoise, draw, trigflow
+from tests.support.gaussian_consistency import SIGMA_MAX, SPAN, TRUTH, consistency_fn, denoise, draw, trigflow
 
 STEPS, BATCH, SIGMA_DATA = 500, 1024, 0.5
 START = np.array([-0.4, 0.4])

@@ -1,22 +1,14 @@
 """Features of many images: batches, the last one, the scores' missing bias, and several devices."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 
 from jaxdiff.interop.inception import inception_params
 from jaxdiff.metrics.inception import extractor
-from jaxdiff.nets.inception import InceptionV3
 from jaxdiff.train import sharding
-from tests.support.inception_file import published
-
-NET = InceptionV3(side=75)
-IMAGES = np.random.default_rng(0).integers(0, 256, (7, 9, 10, 3), dtype=np.uint8)
+from tests.support.commands import python
+from tests.support.inception_file import IMAGES, NET, published
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +66,7 @@ import numpy as np, jax
 from jaxdiff.interop.inception import inception_params
 from jaxdiff.metrics.inception import extractor
 from jaxdiff.train import sharding
-from tests.support.inception_file import published
-from tests.metrics.test_inception import IMAGES, NET
+from tests.support.inception_file import IMAGES, NET, published
 params, mesh = inception_params(published()), sharding.data_mesh()
 assert mesh.size == 4
 try:
@@ -91,9 +82,5 @@ print("same on", jax.device_count())
 
 @pytest.mark.full
 def test_four_devices():
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-    done = subprocess.run(
-        [sys.executable, "-c", FOUR], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
+    done = python("-c", FOUR, XLA_FLAGS="--xla_force_host_platform_device_count=4")
     assert done.stdout == "same on 4\n", done.stderr

@@ -10,6 +10,7 @@ import pytest
 from experiments import ddpm_cifar
 from jaxdiff.nets.classifier import GuidedClassifier
 from jaxdiff.nets.unet_guided import GuidedUNet
+from tests.support import quick_keys
 
 
 def small(**kwargs):
@@ -27,13 +28,13 @@ def test_parameters_of_ho_2020():
 def test_an_untrained_network_returns_zeros():
     """The output layer starts at zero, so that the first prediction is the mean of the noise."""
     net, x = small(), jnp.ones((2, 8, 8, 1))
-    params = jax.jit(net.init)(jax.random.key(0), x, jnp.zeros(2))
+    params = jax.jit(net.init)(quick_keys.key(), x, jnp.zeros(2))
     assert not np.any(jax.jit(net.apply)(params, x, jnp.zeros(2)))
 
 
 def test_low_precision_and_dropout():
     net, x = small(dtype=jnp.bfloat16, dropout=0.5), jnp.ones((2, 8, 8, 1))
-    params = jax.jit(net.init)(jax.random.key(0), x, jnp.zeros(2))
+    params = jax.jit(net.init)(quick_keys.key(), x, jnp.zeros(2))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
     # Layers that start at zero would hide everything before them.
     params = jax.tree.map(lambda a: a + 0.1, params)

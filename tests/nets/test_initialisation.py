@@ -8,6 +8,7 @@ import pytest
 from jaxdiff.nets.refinenet import NCSNv2
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
+from tests.support import quick_keys
 
 NETS = {
     "song": SongUNet(
@@ -24,7 +25,7 @@ NETS = {
 def named(net):
     """[(path, array)] of a fresh network."""
     x = jnp.zeros((1, 8, 8, 3))
-    params = jax.jit(net.init)(jax.random.key(0), x, jnp.zeros(1))
+    params = jax.jit(net.init)(quick_keys.key(), x, jnp.zeros(1))
     leaves = jax.tree_util.tree_leaves_with_path(params["params"])
     return [(tuple(entry.key for entry in path), np.asarray(leaf, np.float64)) for path, leaf in leaves]
 

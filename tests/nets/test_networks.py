@@ -8,6 +8,8 @@ import pytest
 from experiments import edm_recipes
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
+from tests.support import quick_keys
+from tests.support.tiers import full
 
 
 def count(net):
@@ -23,8 +25,7 @@ def count(net):
     [
         (edm_recipes.CIFAR10_COND_VP, 55.73),
         (edm_recipes.CIFAR10_COND_VE, 56.40),
-        (edm_recipes.FFHQ_64_VP, 61.81),
-        (edm_recipes.FFHQ_64_VE, 62.76),
+        *full((edm_recipes.FFHQ_64_VP, 61.81), (edm_recipes.FFHQ_64_VE, 62.76)),
         (edm_recipes.IMAGENET_64_ADM, 295.90),
     ],
     ids=["CIFAR-10 DDPM++", "CIFAR-10 NCSN++", "64x64 DDPM++", "64x64 NCSN++", "ADM-64"],
@@ -64,7 +65,7 @@ def test_bfloat16_computes_in_bfloat16_and_returns_float32():
     import jaxdiff.nets.layers as layers
 
     net, x = small(dtype=jnp.bfloat16, label_dim=3, attn_resolutions=(4,)), jnp.ones((2, 8, 8, 1))
-    params = net.init(jax.random.key(0), x, jnp.zeros(2))
+    params = jax.jit(net.init)(quick_keys.key(), x, jnp.zeros(2))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     seen, convolve = set(), layers.convolve
 
@@ -74,19 +75,21 @@ def test_bfloat16_computes_in_bfloat16_and_returns_float32():
 
     layers.convolve = spy
     try:
-        low = net.apply(params, x, jnp.zeros(2))
+        low = jax.jit(net.apply)(params, x, jnp.zeros(2))
     finally:
         layers.convolve = convolve
     assert seen == {jnp.dtype("bfloat16")}
     assert low.dtype == jnp.float32
-    full = small(label_dim=3, attn_resolutions=(4,)).apply(params, x, jnp.zeros(2))
+    full = jax.jit(net.clone(dtype=None).apply)(params, x, jnp.zeros(2))
     np.testing.assert_allclose(low, full, atol=0.05 * float(jnp.abs(full).max()) + 1e-6)
 
 
 def test_dropout_needs_training_and_a_key():
-    net, x = small(dropout=0.5), jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
-    params = jax.tree.map(lambda a: a + 0.1, net.init(jax.random.key(0), x, jnp.zeros(2)))
-    run = lambda seed: net.apply(params, x, jnp.zeros(2), train=True, rngs={"dropout": jax.random.key(seed)})  # noqa: E731
+    net, x = small(dropout=0.5, channel_mult=(1,)), jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
+    params = jax.tree.map(lambda a: a + 0.1, jax.jit(net.init)(quick_keys.key(), x, jnp.zeros(2)))
+    train = jax.jit(lambda key: net.apply(params, x, jnp.zeros(2), train=True, rngs={"dropout": key}))
+    run = lambda seed: train(jax.random.key(seed))  # noqa: E731
     assert not np.allclose(run(0), run(1))
     np.testing.assert_array_equal(run(0), run(0))
-    np.testing.assert_array_equal(net.apply(params, x, jnp.zeros(2)), net.apply(params, x, jnp.zeros(2)))
+    rest = jax.jit(net.apply)
+    np.testing.assert_array_equal(rest(params, x, jnp.zeros(2)), rest(params, x, jnp.zeros(2)))

@@ -25,6 +25,12 @@ def params():
     return jax.tree.map(lambda leaf: jnp.asarray(RNG.normal(0.3, 0.3, leaf.shape), leaf.dtype), like)
 
 
+@pytest.fixture(scope="module")
+def raw(params):
+    """What the plain network returns; compiled once for those that compare with it."""
+    return jax.jit(small().apply)(params, X, LABELS)
+
+
 @pytest.mark.parametrize("population", [False, True])
 def test_instance_norm_plus_in_closed_form(population, x64):
     """Channels of means 1, 2, 6 and deviations 1, 2, 3: m = 3, v = 14/3 or 7."""
@@ -34,7 +40,7 @@ def test_instance_norm_plus_in_closed_form(population, x64):
     params = {"params": {"alpha": jnp.asarray(alpha), "gamma": jnp.asarray(gamma), "beta": jnp.asarray(beta)}}
     within = np.array([1.0, 2.0, 3.0]) * pattern / np.sqrt(np.array([1.0, 4.0, 9.0]) + 1e-5)
     between = np.array([-2.0, -1.0, 3.0]) / np.sqrt((14 / 3 if population else 7) + 1e-5)
-    out = InstanceNormPlus(population).apply(params, jnp.asarray(x))
+    out = jax.jit(InstanceNormPlus(population).apply)(params, jnp.asarray(x))
     np.testing.assert_allclose(out, gamma * (within + alpha * between) + beta, rtol=1e-12)
 
 
@@ -58,9 +64,9 @@ def test_half_pixel_resizing_is_that_of_jax(size):
 def test_pooling_sees_two_pixels_around_and_nothing_beyond_the_border():
     """With 1x1 identities in the convolutions: x, plus its maximum over 5x5, plus that over 9x9."""
     identity = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
-    x = jnp.asarray(np.abs(RNG.normal(size=(1, 7, 7, 1))), jnp.float32)
+    x = np.abs(RNG.normal(size=(1, 7, 7, 1))).astype(np.float32)
     params = {"params": {f"convs_{index}": {"kernel": identity} for index in range(2)}}
-    out = np.asarray(ChainedPooling().apply(params, x))[0, :, :, 0]
+    out = np.asarray(jax.jit(ChainedPooling().apply)(params, x))[0, :, :, 0]
     window = lambda i, j, r: x[0, max(i - r, 0) : i + r + 1, max(j - r, 0) : j + r + 1, 0].max()  # noqa: E731
     expected = [[x[0, i, j, 0] + window(i, j, 2) + window(i, j, 4) for j in range(7)] for i in range(7)]
     np.testing.assert_allclose(out, expected, rtol=1e-6)
@@ -71,35 +77,33 @@ def test_dilation_reaches_further_at_the_same_resolution(dilation):
     """Norms look at the whole image, so the reach is that of the linear skip alone."""
     block = ResidualBlock(2, dilation=dilation, project=True)
     x = jnp.zeros((1, 13, 13, 2))
-    params = block.init(jax.random.key(0), x)
-    params = jax.tree.map(jnp.zeros_like, params)
+    shapes = jax.eval_shape(block.init, jax.random.key(0), x)
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     params["params"]["shortcut"]["kernel"] = jnp.ones((3, 3, 2, 2))
-    out = block.apply(params, x.at[0, 6, 6].set(1.0))
+    out = jax.jit(block.apply)(params, x.at[0, 6, 6].set(1.0))
     rows, columns = np.nonzero(np.asarray(out[0, :, :, 0]))
     assert sorted(set(rows)) == sorted(set(columns)) == [6 - dilation, 6, 6 + dilation]
 
 
-def test_the_output_is_divided_by_the_sigma_of_the_label(params):
-    raw = jax.jit(small().apply)(params, X, LABELS)
+def test_the_output_is_divided_by_the_sigma_of_the_label(params, raw):
     sigmas = (50.0, 2.0, 0.5)
     divided = jax.jit(small(sigmas=sigmas).apply)
-    np.testing.assert_allclose(divided(params, X, LABELS)[:1], raw[:1] / 0.5, rtol=1e-6)
-    np.testing.assert_allclose(divided(params, X, LABELS)[1:], raw[1:] / 50.0, rtol=1e-6)
+    np.testing.assert_allclose(divided(params, X, LABELS), raw / np.array([0.5, 50.0])[:, None, None, None], rtol=1e-6)
     np.testing.assert_allclose(divided(params, X, jnp.array(1)), raw / 2.0, rtol=1e-6)
     np.testing.assert_allclose(divided(params, X, jnp.array(1.9)), raw / 2.0, rtol=1e-6)
 
 
-def test_raw_output_makes_a_denoiser_by_the_ve_row(params):
+def test_raw_output_makes_a_denoiser_by_the_ve_row(params, raw):
     """D = x + sigma^2 * score, score = F / sigma."""
     net, sigma = small(), jnp.array([0.3, 20.0])
     denoise = precond.denoiser(net.apply, params, precond.ve())
-    expected = X + sigma[:, None, None, None] * jax.jit(net.apply)(params, X, LABELS)
+    expected = X + sigma[:, None, None, None] * raw
     np.testing.assert_allclose(jax.jit(denoise)(X, sigma), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_uncentred_images_are_mapped_to_plus_minus_one(params):
-    plain, mapped = jax.jit(small().apply), jax.jit(small(centered=False).apply)
-    np.testing.assert_allclose(mapped(params, (X + 1) / 2, LABELS), plain(params, X, LABELS), atol=1e-5)
+def test_uncentred_images_are_mapped_to_plus_minus_one(params, raw):
+    mapped = jax.jit(small(centered=False).apply)(params, (X + 1) / 2, LABELS)
+    np.testing.assert_allclose(mapped, raw, atol=1e-5)
 
 
 def test_bfloat16_inside_float32_outside(params):

@@ -10,6 +10,7 @@ from jaxdiff.nets.ddgan_discriminator import Discriminator
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_guided import GuidedUNet
 from jaxdiff.nets.unet_song import SongUNet
+from tests.support import quick_keys
 
 SMALL = {"img_resolution": 8, "in_channels": 1, "out_channels": 1, "channel_mult": (1, 2), "attn_resolutions": (4,)}
 X, T, KEY = jnp.ones((2, 8, 8, 1)), jnp.array([0.5, 1.0]), jax.random.key(0)
@@ -46,7 +47,7 @@ def test_bfloat16_is_of_the_computation_only(name):
 @pytest.mark.parametrize("name", ["song", "discriminator"])
 def test_gradients_are_the_same_and_activations_are_not_kept(name):
     net, inputs = NETS[name]
-    params = jax.jit(net.init)(KEY, *inputs)
+    params = jax.jit(net.init)(quick_keys.key(), *inputs)
     found, kept = [], []
     for remat in (False, True):
         of = net.clone(remat=remat)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.nets.unet_vdm import VDMUNet, base2_fourier
+from tests.support import quick_keys
 
 
 def small(**kwargs):
@@ -20,7 +21,7 @@ GAMMA = jnp.array([-13.3, 5.0])
 @pytest.mark.parametrize("dtype", [None, jnp.bfloat16])
 def test_it_starts_as_the_identity_with_float32_parameters_and_output(dtype):
     net = small(dtype=dtype, label_dim=2, augment_dim=3, attention=True)
-    params = jax.jit(net.init)(jax.random.key(0), X, GAMMA)
+    params = jax.jit(net.init)(quick_keys.key(), X, GAMMA)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     out = jax.jit(net.apply)(params, X, GAMMA)
     assert out.dtype == jnp.float32

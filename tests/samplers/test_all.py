@@ -1,6 +1,9 @@
-"""What holds for every sampler of the table."""
+"""What holds for every sampler of the table.
 
-from functools import partial
+A row's programs are compiled once for several tests; `sample` itself would compile its loop anew in every call.
+"""
+
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,7 @@ import pytest
 from jaxdiff import grids, toy
 from jaxdiff.samplers import heun, sample, trajectory
 from tests.samplers.table import TABLE
+from tests.support.tiers import full
 
 rows = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 stochastic = pytest.mark.parametrize("row", [row for row in TABLE if row.stochastic], ids=lambda row: row.name)
@@ -35,19 +39,37 @@ def draws(sampler, key, x, num_steps):
     return jax.vmap(over_examples, (None, 0, None))(jnp.arange(x.shape[0]), jnp.arange(num_steps), x)
 
 
+@cache
+def program(row):
+    """(x, key or keys) -> x, compiled once for each shape of them."""
+    return jax.jit(lambda x, key: sample(row.make(), DENOISE, x, SIGMAS, key=key))
+
+
+@cache
+def optimised_end(row):
+    """Of four examples, as a user without jit has them; for tests that are marked `optimised`."""
+    return sample(row.make(), DENOISE, start(4), SIGMAS, key=KEY)
+
+
+@pytest.mark.optimised
 @rows
 def test_jit_equals_eager(row):
     run = partial(sample, row.make(), DENOISE, sigmas=SIGMAS, key=KEY)
-    np.testing.assert_allclose(jax.jit(run)(start(4)), run(start(4)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(run)(start(4)), optimised_end(row), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.optimised
 @rows
 def test_trajectory_starts_at_x_and_ends_where_sample_does(row):
-    x, xs = trajectory(row.make(), DENOISE, start(4), SIGMAS, key=KEY)
-    assert xs.shape == (len(SIGMAS), 4, 2)
-    np.testing.assert_array_equal(xs[0], start(4))
-    np.testing.assert_array_equal(xs[-1], x)
-    np.testing.assert_array_equal(x, sample(row.make(), DENOISE, start(4), SIGMAS, key=KEY))
+    """Bit for bit, on a grid that is any sampler's and on the row's own."""
+    for sigmas in (SIGMAS, row.grid(8)):
+        start_x = start(4) * (sigmas[0] / SIGMAS[0])
+        x, xs = trajectory(row.make(), DENOISE, start_x, sigmas, key=KEY)
+        assert xs.shape == (len(sigmas), 4, 2)
+        np.testing.assert_array_equal(xs[0], start_x)
+        np.testing.assert_array_equal(xs[-1], x)
+        end = optimised_end(row) if sigmas is SIGMAS else sample(row.make(), DENOISE, start_x, sigmas, key=KEY)
+        np.testing.assert_array_equal(x, end)
 
 
 @stochastic
@@ -55,29 +77,31 @@ def test_replayed_noise_equals_the_key_path(row, x64):
     """In float64, as the two programs round differently."""
     sampler, sigmas = row.make(), row.grid(8)
     x = start(4, jnp.float64) * sigmas[0] / SIGMAS[0]
-    noise = draws(sampler, KEY, x, len(sigmas) - 1)
-    replayed = sample(sampler, DENOISE, x, sigmas, noise=noise)
-    np.testing.assert_allclose(replayed, sample(sampler, DENOISE, x, sigmas, key=KEY), rtol=1e-6, atol=1e-6)
+    noise = jax.jit(partial(draws, sampler, num_steps=len(sigmas) - 1))(KEY, x)
+
+    def both(x, key, noise):
+        return sample(sampler, DENOISE, x, sigmas, noise=noise), sample(sampler, DENOISE, x, sigmas, key=key)
+
+    np.testing.assert_allclose(*jax.jit(both)(x, KEY, noise), rtol=1e-6, atol=1e-6)
 
 
 @rows
 def test_an_example_does_not_depend_on_the_batch(row):
-    run = partial(sample, row.make(), DENOISE, sigmas=SIGMAS, key=KEY)
-    np.testing.assert_allclose(run(start(6)[:2]), run(start(6))[:2], rtol=1e-5, atol=1e-5)
+    run, x = program(row), start(4)
+    np.testing.assert_allclose(run(x[:2], KEY), run(x, KEY)[:2], rtol=1e-5, atol=1e-5)
 
 
 @stochastic
 def test_one_key_an_example_makes_images_movable(row):
-    keys = jax.random.split(KEY, 4)
-    run = partial(sample, row.make(), DENOISE, sigmas=SIGMAS)
-    forward, backward = run(start(4), key=keys), run(start(4)[::-1], key=keys[::-1])
+    keys, run = jax.random.split(KEY, 4), program(row)
+    forward, backward = run(start(4), keys), run(start(4)[::-1], keys[::-1])
     np.testing.assert_allclose(forward, backward[::-1], rtol=1e-5, atol=1e-5)
 
 
 @stochastic
 def test_keys_matter(row):
-    run = partial(sample, row.make(), DENOISE, start(4), SIGMAS)
-    assert not np.allclose(run(key=jax.random.key(1)), run(key=jax.random.key(2)))
+    run = partial(program(row), start(4))
+    assert not np.allclose(run(jax.random.key(1)), run(jax.random.key(2)))
 
 
 @rows
@@ -86,7 +110,7 @@ def test_gradient_is_finite(row):
         denoise = lambda x, sigma: scale * DENOISE(x, sigma)  # noqa: E731
         return jnp.sum(sample(row.make(), denoise, start(4), SIGMAS, key=KEY) ** 2)
 
-    value, gradient = jax.value_and_grad(loss)(1.0)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(1.0)
     assert np.isfinite(value)
     assert np.isfinite(gradient)
     assert gradient != 0
@@ -110,7 +134,7 @@ def test_compiles_the_denoiser_no_more_often_for_more_steps(row):
 
 
 @rows
-@pytest.mark.parametrize("num_steps", [1, 2, 9])
+@pytest.mark.parametrize("num_steps", [1, *full(2), 9])
 def test_number_of_evaluations(row, num_steps):
     calls = []
 
@@ -127,22 +151,32 @@ def test_number_of_evaluations(row, num_steps):
 @rows
 def test_state_is_float32_when_the_network_is_not(row):
     denoise = lambda x, sigma: DENOISE(x, sigma).astype(jnp.bfloat16)  # noqa: E731
-    assert sample(row.make(), denoise, start(2, jnp.bfloat16), SIGMAS, key=KEY).dtype == jnp.float32
+    run = partial(sample, row.make(), denoise, sigmas=SIGMAS, key=KEY)
+    assert jax.eval_shape(run, start(2, jnp.bfloat16)).dtype == jnp.float32
+
+
+WIDE = partial(toy.denoiser, MIXTURE._replace(variances=np.full(3, 0.25)))
+
+
+@cache
+def wide_start():
+    """(x, where a fine solution of the ODE ends)."""
+    x = 10.0 * jax.random.normal(jax.random.key(0), (64, 2), jnp.float64)
+    return x, sample(heun(), WIDE, x, np.geomspace(10, 0.1, 8193))
 
 
 @ordered
 def test_order_of_convergence(row, x64):
     """Error against a fine solution of the ODE, halving the step in log sigma: slope within 0.15 of the order."""
-    x = 10.0 * jax.random.normal(jax.random.key(0), (64, 2), jnp.float64)
-    mixture = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], 0.25)
-    run = partial(sample, row.make(), partial(toy.denoiser, mixture), x)
-    exact = sample(heun(), partial(toy.denoiser, mixture), x, np.geomspace(10, 0.1, 8193))
+    x, exact = wide_start()
+    run = partial(sample, row.make(), WIDE, x)
     counts = np.array([128, 256, 512])
     errors = [float(jnp.sqrt(jnp.mean((run(np.geomspace(10, 0.1, n + 1)) - exact) ** 2))) for n in counts]
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert abs(slope - row.order) < 0.15, errors
 
 
+@pytest.mark.optimised  # it runs for longer than it compiles
 @rows
 def test_moments_of_a_gaussian(row):
     """From N(m, v) a sampler returns N(m, v): mean and variance within 4 standard errors, with steps to spare."""
@@ -165,7 +199,8 @@ def test_bad_grids_are_refused(row):
 @stochastic
 def test_missing_or_wrong_draws_are_refused(row):
     run = partial(sample, row.make(), DENOISE, start(2), SIGMAS)
-    noise = draws(row.make(), KEY, start(2), len(SIGMAS) - 1)
+    shapes = jax.eval_shape(partial(draws, row.make(), num_steps=len(SIGMAS) - 1), KEY, start(2))
+    noise = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     with pytest.raises(ValueError, match="either key= or noise=, got neither"):
         run()
     with pytest.raises(ValueError, match="either key= or noise=, got both"):

@@ -25,7 +25,10 @@ def start(sde, num, steps):
     return sdes.grid(sde, steps)[0] * jax.random.normal(jax.random.key(0), (num, 2))
 
 
-@pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
+@pytest.mark.optimised  # it runs for longer than it compiles
+@pytest.mark.parametrize(
+    "sde", [pytest.param(SDES[name], id=name, marks=() if name == "vp" else pytest.mark.full) for name in SDES]
+)
 def test_what_is_known_stays_and_the_rest_is_drawn(sde):
     """Independent numbers: knowing the first, the second keeps its own mean and variance, within 3 standard errors."""
     num, data, known = 4_000, jnp.full((4_000, 2), 0.8), pixels(jnp.array([1.0, 0.0]))
@@ -59,11 +62,13 @@ def test_grey_comes_back_and_colour_is_drawn(x64):
     sampler = impute(predictor(SDES["ve"], reverse_diffusion), image, directions(grey_mask((2, 2, 3)), basis))
     x = 10.0 * jax.random.normal(jax.random.key(0), image.shape)
     denoise = lambda x, sigma: x / (1 + expand(sigma, x) ** 2)  # noqa: E731
-    found = sample(sampler, denoise, x, sdes.grid(SDES["ve"], 24), key=jax.random.key(1))
+    run = jax.jit(lambda x, key: sample(sampler, denoise, x, sdes.grid(SDES["ve"], 24), key=key))
+    found = run(x, jax.random.key(1))
     np.testing.assert_allclose(found.mean(-1), image.mean(-1), atol=1e-12)
     assert float(jnp.std(found - image)) > 0.1
 
 
+@pytest.mark.optimised  # it runs for longer than it compiles
 def test_a_classifier_of_noisy_images_makes_the_conditional_score(x64):
     """With the mixture's own posterior the guided denoiser is that of the one component, at every level."""
 
@@ -72,10 +77,10 @@ def test_a_classifier_of_noisy_images_makes_the_conditional_score(x64):
         return np.log(0.7) + toy.log_density(component, x, sigma) - toy.log_density(PAIR, x, sigma)
 
     guided = guidance.classifier_guide(partial(toy.denoiser, PAIR), guidance.log_prob_gradient(log_posterior))
-    x = 3 * jax.random.normal(jax.random.key(0), (50, 2))
+    x, jitted = 3 * jax.random.normal(jax.random.key(0), (50, 2)), jax.jit(guided)
     for sigma in (0.05, 0.7, 4.0):
         expected = toy.denoiser(toy.mixture([[1.5, 0.0]], [1.0], 0.1), x, jnp.asarray(sigma))
-        np.testing.assert_allclose(guided(x, jnp.asarray(sigma)), expected, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(jitted(x, jnp.asarray(sigma)), expected, rtol=1e-7, atol=1e-9)
     sde = SDES["vp"]
     run = jax.jit(lambda x, key: sample(predictor(sde, reverse_diffusion), guided, x, sdes.grid(sde, 400), key=key))
     drawn = np.asarray(run(start(sde, 4_000, 400), jax.random.key(1)))
@@ -86,10 +91,16 @@ def test_between_two_images_by_their_encodings():
     """Ends of the path are the images themselves; between them it stays in the data."""
     sde, pair = SDES["vp"], jnp.array([[-1.0, 0.5], [1.5, 0.0]])
     score = lambda x, t: sdes.score(sde, partial(toy.denoiser, PAIR), x, t)  # noqa: E731
-    z = flow.solve(sde, score, pair, 1e-3, 1.0).x
-    weights = jnp.linspace(0.0, 1.0, 5)
-    path = slerp(jnp.broadcast_to(z[:1], (5, 2)), jnp.broadcast_to(z[1:], (5, 2)), weights)
-    images = flow.solve(sde, score, path, 1.0, 1e-3).x
+
+    @jax.jit
+    def between(pair):
+        there = flow.solve(sde, score, pair, 1e-3, 1.0)
+        z0, z1 = (jnp.broadcast_to(z, (5, 2)) for z in (there.x[:1], there.x[1:]))
+        back = flow.solve(sde, score, slerp(z0, z1, jnp.linspace(0.0, 1.0, 5)), 1.0, 1e-3)
+        return back.x, there.solved, back.solved
+
+    images, *solved = between(pair)
+    assert all(bool(jnp.all(found)) for found in solved)
     np.testing.assert_allclose(images[jnp.array([0, 4])], pair, atol=1e-3)
     assert bool(jnp.all(toy.log_density(PAIR, images, jnp.asarray(0.0)) > -12))
 

@@ -8,6 +8,7 @@ import pytest
 from jaxdiff import betas as chains
 from jaxdiff import toy
 from jaxdiff.samplers import ddgan, direct, sample, trajectory, x0_sampler
+from tests.support.tiers import full
 
 lengths = pytest.mark.parametrize("num_steps", [1, 2, 4])
 MIXTURE = toy.mixture([[-1.0], [0.5]], [0.3, 0.7], [0.01, 0.04])
@@ -26,7 +27,8 @@ def exact_draw(x, sigma, latent):
     return (mean + jnp.sqrt(gain) * sigma * latent[:, 1])[:, None]
 
 
-@lengths
+@pytest.mark.optimised  # it runs for longer than it compiles
+@pytest.mark.parametrize("num_steps", [1, *full(2), 4])
 def test_few_steps_are_exact_where_the_draw_is(num_steps):
     """The mixture's mean, variance and skewness after any number of steps; a denoiser has only the mean at T = 1."""
     num, grid = 100_000, chains.sigmas(chains.vp(num_steps))

@@ -43,8 +43,15 @@ def test_subvp_has_less_variance_than_vp_and_the_same_mean():
     np.testing.assert_array_equal(SDES["subvp"].a(t), SDES["vp"].a(t))
 
 
-@all_sdes
-@pytest.mark.parametrize("step_size", [per_example, batch_mean])
+@pytest.mark.optimised  # it runs for longer than it compiles
+@pytest.mark.parametrize(
+    ("step_size", "sde"),
+    [
+        pytest.param(step_size, sde, id=f"{step_size.__name__}-{name}", marks=marks)
+        for step_size, marks in ((per_example, ()), (batch_mean, pytest.mark.full))
+        for name, sde in SDES.items()
+    ],
+)
 def test_predictor_corrector_returns_the_data_s_moments(sde, step_size):
     """Mean and variance of 50 x 256 Gaussian numbers within 3 standard errors, from the exact marginal at t = 1.
 

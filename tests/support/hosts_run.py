@@ -1,7 +1,7 @@
-"""A small run over all devices of one or more processes: python -m tests.support.hosts_run WORKDIR FSDP [PORT NUM ID].
+"""Small runs over all devices of one or more processes: python -m tests.support.hosts_run RUNS [PORT NUM ID].
 
-With PORT it is process ID of NUM on this machine. `stop:N` in STOP sends SIGTERM to this process at batch N. Leaves the
-losses in metrics.jsonl and, from process 0, the parameters in final.npz.
+RUNS is JSON, [[workdir, fsdp, stop], ...]: this process gets SIGTERM at batch `stop`, -1 for never. With PORT it is
+process ID of NUM on this machine. Each run leaves its losses in metrics.jsonl and ends with a line of JSON.
 """
 
 import json
@@ -65,22 +65,23 @@ def build(rounds=1):
     return step, lambda key: create(init(key), optimizer)
 
 
-def main(workdir, fsdp, port=None, num=1, host=0):
+def run(workdir, fsdp, stop=-1):
     """Train to the end, or to the signal."""
-    if port:
-        hosts.start(f"localhost:{port}", int(num), int(host))
-    fsdp, stop = int(fsdp), int(os.environ.get("STOP", "-1"))
     step, make = build()
     state = sharding.made(sharding.data_mesh(fsdp), make, jax.random.key(0))
     batches = Batches(jax.process_index(), jax.process_count(), stop)
     budget = loop.Budget(STEPS, steps_per_dispatch=2, log_every=2, checkpoint_every=6)
     state = loop.fit(step, state, batches, jax.random.key(7), budget, Path(workdir), {}, print, fsdp)
-    params = sharding.whole(state.params)
     shards = {name: leaf.addressable_shards[0].data.shape for name, leaf in state.params.items()}
     print(json.dumps({"devices": jax.device_count(), "step": int(state.step), "shards": shards}))
-    if hosts.first():
-        np.savez(Path(workdir) / "final.npz", **jax.tree.map(np.asarray, params))
     hosts.wait()
+
+
+def main(runs, port=None, num=1, host=0):
+    if port:
+        hosts.start(f"localhost:{port}", int(num), int(host))
+    for told in json.loads(runs):
+        run(*told)
 
 
 if __name__ == "__main__":

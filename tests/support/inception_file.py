@@ -1,9 +1,16 @@
-"""A state dict in the layout of the published FID file, with random weights that keep the size of activations."""
+"""A state dict in the layout of the published FID file, with random weights that keep the size of activations.
+
+And images to look at with NET, the smallest that the network's sides allow.
+"""
 
 from collections import OrderedDict
 
 import numpy as np
 
+from jaxdiff.nets.inception import InceptionV3
+
+NET = InceptionV3(side=75)
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 9, 10, 3), dtype=np.uint8)
 STEM = {
     "1a_3x3": (3, 32, 3),
     "2a_3x3": (32, 32, 3),

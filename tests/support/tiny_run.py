@@ -63,7 +63,7 @@ class Dying:
 
 
 def main(workdir, moment="never:0"):
-    """Train to the end and leave the final state in final.npz."""
+    """Train to the end, or to the moment, and leave the final state in final.npz."""
     kind, at = moment.split(":")
     step, state, batches = build()
     number = signal.SIGTERM if kind == "term" else signal.SIGKILL

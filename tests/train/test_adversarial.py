@@ -14,6 +14,7 @@ from jaxdiff.losses import ddgan_process
 from jaxdiff.train import loop
 from jaxdiff.train.adversarial import Networks, adversarial_step, average, cosine_by_epoch, create, drawn
 from jaxdiff.train.checkpoint import Checkpoints
+from tests.support.tiers import full
 
 KEY, LATENT, DIM = jax.random.key(0), 3, 2
 RNG = np.random.default_rng(0)
@@ -76,8 +77,12 @@ def assert_close(found, expected, rtol=1e-4):
 
 ablations = pytest.mark.parametrize(
     "changed",
-    [{}, {"num_steps": 1}, {"latent_dim": 0}, {"then": ddgan_process.direct}],
-    ids=["", "one-shot", "no-latent", "direct"],
+    [
+        pytest.param({}, id=""),
+        pytest.param({"num_steps": 1}, id="one-shot", marks=pytest.mark.full),
+        pytest.param({"latent_dim": 0}, id="no-latent", marks=pytest.mark.full),
+        pytest.param({"then": ddgan_process.direct}, id="direct"),
+    ],
 )
 
 
@@ -113,7 +118,7 @@ def test_lazy_at_every_step_is_not_lazy():
     assert_close(jax.jit(always)(state, KEY, BATCH), jax.jit(lazy)(state, KEY, BATCH))
 
 
-@pytest.mark.parametrize("r1_every", [1, 3])
+@pytest.mark.parametrize("r1_every", [*full(1), 3])
 def test_accumulation_is_the_whole_batch_to_rounding(r1_every):
     """The draws are made for the whole batch, so that nothing but the order of sums depends on it."""
     (whole, state, _), (parts, _, _) = make(r1_every=r1_every), make(r1_every=r1_every, rounds=4)
@@ -124,8 +129,9 @@ def test_accumulation_is_the_whole_batch_to_rounding(r1_every):
 
 def test_the_average_starts_as_a_copy_of_the_first_update():
     step, state, _ = make()
-    first, _ = step(state, KEY, BATCH)
-    second, _ = step(first, KEY, BATCH)
+    run = jax.jit(step)
+    first, _ = run(state, KEY, BATCH)
+    second, _ = run(first, KEY, BATCH)
     jax.tree.map(np.testing.assert_array_equal, first.ema, first.params.generator)
     assert_close(second.ema["w"], 0.9 * first.ema["w"] + 0.1 * second.params.generator["w"])
 
@@ -225,4 +231,4 @@ def test_bad_input():
         cosine_by_epoch(1e-4, 0, 10)
     step, state, _ = make(discriminator=lambda *inputs: discriminator(*inputs)[:, None])
     with pytest.raises(ValueError, match=r"logits must be \[B\]"):
-        step(state, KEY, BATCH)
+        jax.eval_shape(step, state, KEY, BATCH)

@@ -1,27 +1,24 @@
-"""What happens to a run that is killed, told to stop, or finds its newest checkpoint damaged."""
+"""What happens to a run that is killed, told to stop, or finds its newest checkpoint damaged.
+
+What ends a process is asked of processes; a run that goes on, or has nothing happen to it, is one in this process.
+"""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxdiff.train.checkpoint import CheckpointError, Checkpoints
 from tests.support import tiny_run
+from tests.support.commands import python
+from tests.support.monitored import lines
+from tests.support.tiers import full
 
-ROOT = Path(__file__).parents[2]
 
-
-def run(workdir, moment="never:0", **environment):
-    command = [sys.executable, "-m", "tests.support.tiny_run", str(workdir), moment]
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=300
-    )
+def run(workdir, moment, **environment):
+    return python("-m", "tests.support.tiny_run", workdir, moment, timeout=300, **environment)
 
 
 def final(workdir):
@@ -29,15 +26,10 @@ def final(workdir):
         return [file[name] for name in file.files]
 
 
-def lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("unbroken")
-    done = run(workdir)
-    assert done.returncode == 0, done.stderr
+    tiny_run.main(workdir)
     return workdir
 
 
@@ -49,23 +41,22 @@ def assert_same(workdir, unbroken):
     assert [line["loss"] for line in lines(workdir)][-1] == [line["loss"] for line in lines(unbroken)][-1]
 
 
-@pytest.mark.parametrize("moment", ["data:2", "data:17", "save:15"])
+@pytest.mark.parametrize("moment", ["data:17", *full("data:2", "save:15")])
 def test_killed_and_resumed_is_bit_identical(tmp_path, unbroken, moment):
     killed = run(tmp_path, moment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "final.npz").exists()
-    resumed = run(tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
+    tiny_run.main(tmp_path)
     assert_same(tmp_path, unbroken)
 
 
-def test_sigterm_saves_and_exits_0(tmp_path, unbroken):
+def test_sigterm_saves_and_exits_0(tmp_path, unbroken, capsys):
     stopped = run(tmp_path, "term:13")
     assert stopped.returncode == 0, stopped.stderr
     assert "the same command goes on" in stopped.stdout
     assert Checkpoints(tmp_path).steps()[-1] == 15, "the dispatch in progress is finished and saved"
-    resumed = run(tmp_path)
-    assert "resuming from step 15" in resumed.stdout
+    tiny_run.main(tmp_path)
+    assert "resuming from step 15" in capsys.readouterr().out
     assert_same(tmp_path, unbroken)
 
 
@@ -83,15 +74,15 @@ def damage(kind, folder):
 
 
 @pytest.mark.parametrize("kind", ["truncated", "zeroed", "deleted", "no metadata"])
-def test_damaged_checkpoint_is_reported_and_the_one_before_used(tmp_path, unbroken, kind):
+def test_damaged_checkpoint_is_reported_and_the_one_before_used(tmp_path, unbroken, kind, capsys):
     shutil.copytree(unbroken, tmp_path / "run")
     newest = Checkpoints(tmp_path / "run").steps()[-1]
     damage(kind, tmp_path / "run" / "checkpoints" / str(newest))
     (tmp_path / "run" / "final.npz").unlink()
-    resumed = run(tmp_path / "run")
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"checkpoint {newest} is damaged" in resumed.stdout
-    assert "resuming from step" in resumed.stdout
+    tiny_run.main(tmp_path / "run")
+    told = capsys.readouterr().out
+    assert f"checkpoint {newest} is damaged" in told
+    assert "resuming from step" in told
     assert (tmp_path / "run" / "damaged" / str(newest)).exists(), "nothing is ever lost"
     assert_same(tmp_path / "run", unbroken)
 
@@ -107,14 +98,15 @@ def test_nothing_readable_is_an_error_not_a_fresh_start(tmp_path, unbroken):
     assert len(said) == 2
 
 
-@pytest.mark.parametrize("moment", ["never:0", "data:17"])
+@pytest.mark.parametrize("moment", ["data:17", *full("never:0")])
 def test_eight_devices_give_the_losses_of_one(tmp_path, unbroken, moment):
     eight = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     done = run(tmp_path, moment, **eight)
-    if moment != "never:0":  # saved on eight devices, continued on one
-        assert done.returncode == -signal.SIGKILL
-        done = run(tmp_path)
-    assert done.returncode == 0, done.stderr
+    if moment == "never:0":
+        assert done.returncode == 0, done.stderr
+    else:  # saved on eight devices, continued on one
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        tiny_run.main(tmp_path)
     ours, theirs = ([line["loss"] for line in lines(folder)] for folder in (tmp_path, unbroken))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
@@ -123,8 +115,7 @@ def test_eight_devices_give_the_losses_of_one(tmp_path, unbroken, moment):
 def test_seeded_faults_of_a_digits_run_are_survived(tmp_path):
     """A kill of each kind, a damage of each kind, a full disk; `python -m benchmarks.faults` has twenty of each."""
     out = tmp_path / "faults.json"
-    command = [sys.executable, "-m", "benchmarks.faults", "--kills", "3", "--damages", "3", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    done = python("-m", "benchmarks.faults", "--kills", "3", "--damages", "3", "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())
     assert len(found["faults"]) == 7

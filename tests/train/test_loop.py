@@ -21,18 +21,7 @@ from jaxdiff.train.monitor import Opening
 from jaxdiff.train.state import create
 from jaxdiff.train.step import many_steps, train_step
 from tests.support import tiny_run
-
-KEY = jax.random.key(0)
-
-
-def square_loss(params, key, batch):
-    return jnp.mean((batch["x"] - params["w"][None]) ** 2, axis=1)
-
-
-def make(loss=square_loss, **kwargs):
-    optimizer = optax.sgd(0.1)
-    step = train_step(loss, optimizer, lambda step: jnp.array(0.5), **kwargs)
-    return step, create({"w": jnp.zeros(3)}, optimizer)
+from tests.support.least_squares import KEY, Poisoned, make, square_loss
 
 
 def test_a_step_is_gradient_descent_with_an_average():
@@ -85,23 +74,6 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_count():
     assert int(moved.step) == 1
     np.testing.assert_array_equal(moved.params["w"], state.params["w"])
     np.testing.assert_array_equal(moved.ema["w"], state.ema["w"])
-
-
-class Poisoned:
-    """Good batches, then one with a NaN."""
-
-    def __init__(self, bad):
-        self.bad, self.count = bad, 0
-
-    def __next__(self):
-        self.count += 1
-        return {"x": np.full((4, 3), np.nan if self.count == self.bad else 1.0, np.float32)}
-
-    def get_state(self):
-        return self.count
-
-    def set_state(self, state):
-        self.count = state
 
 
 def test_training_stops_on_a_loss_that_is_not_finite(tmp_path):

@@ -1,17 +1,15 @@
 """Monitors behind one interface: what they are told, that none stops training, that packages may be missing."""
 
-import json
 import sys
 
 import jax
 import numpy as np
 import pytest
 
-from jaxdiff.train import loop
 from jaxdiff.train.monitor import Opening, imported
 from jaxdiff.train.tensorboard import tensorboard
 from jaxdiff.train.weights_and_biases import weights_and_biases
-from tests.train.test_loop import KEY, Poisoned, make
+from tests.support.monitored import lines, picture, train
 
 
 class Fake:
@@ -39,21 +37,6 @@ def opening(fake, name="fake"):
         return fake
 
     return Opening(name, start)
-
-
-def picture(step, state):
-    return np.full((4, 4, 3), step, np.uint8)
-
-
-def train(folder, num_steps, monitors=(), look=None, said=None, **budget):
-    step, state = make()
-    budget = loop.Budget(num_steps, **{"log_every": 2, "checkpoint_every": 4, **budget})
-    report = (lambda line: None) if said is None else said.append
-    return loop.fit(step, state, Poisoned(bad=-1), KEY, budget, folder, {"a": 1}, report, monitors=monitors, look=look)
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_monitor_is_told_what_the_file_is(tmp_path):

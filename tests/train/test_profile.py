@@ -6,7 +6,7 @@ import json
 import jax
 import pytest
 
-from tests.train.test_monitor import train
+from tests.support.monitored import train
 
 
 def test_a_trace_holds_the_steps_it_should(tmp_path):

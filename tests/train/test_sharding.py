@@ -1,10 +1,6 @@
 """The one rule, what it refuses, and what the compiled program sends between eight simulated devices."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +11,8 @@ import pytest
 from jaxdiff.train import sharding
 from jaxdiff.train.adversarial import Networks
 from jaxdiff.train.state import create
+from tests.support.commands import python
 
-ROOT = Path(__file__).parents[2]
 ONE = jax.sharding.AbstractMesh((1, 4), ("data", "fsdp"))
 
 
@@ -89,13 +85,11 @@ print(json.dumps([measure(step, create, batch, *way) for way in ((1, 1), (8, 1),
 @pytest.fixture(scope="module")
 def programs():
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **flags}, capture_output=True, text=True, check=False)
+    done = python("-c", PROGRAM, **flags)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.full
 def test_gradients_are_reduced_in_one_group(programs):
     """Data parallel: one all-reduce of every gradient and the loss, and nothing else."""
     one, eight, _, _ = programs

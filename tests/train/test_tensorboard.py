@@ -3,44 +3,13 @@
 import io
 import json
 import resource
-import struct
 
 import numpy as np
 import pytest
 from PIL import Image
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import masked_crc32c
 
 from jaxdiff.train.tensorboard import tensorboard
-from tests.train.test_monitor import lines, train
-
-
-def events(path):
-    """All events of a file; its checksums are looked at."""
-    data, found = path.read_bytes(), []
-    while data:
-        (length,) = struct.unpack("<Q", data[:8])
-        event = data[12 : 12 + length]
-        for part, check in ((data[:8], data[8:12]), (event, data[12 + length : 16 + length])):
-            assert struct.unpack("<I", check) == (masked_crc32c(part),)
-        found.append(Event.FromString(event))
-        data = data[16 + length :]
-    return found
-
-
-def shown(folder):
-    """[(step, tag, value)] as TensorBoard shows them: a restart hides what was told of its step and later."""
-    kept = []
-    for path in sorted(folder.iterdir()):
-        for event in events(path):
-            if event.session_log.status == SessionLog.START:
-                kept = [told for told in kept if told[0] < event.step]
-            kept += [(event.step, value.tag, value) for value in event.summary.value]
-    return kept
-
-
-def scalars(folder, tag):
-    return [(step, value.simple_value) for step, name, value in shown(folder) if name == tag]
+from tests.support.monitored import events, lines, scalars, shown, train
 
 
 def test_lines_and_images_are_read_back(tmp_path):

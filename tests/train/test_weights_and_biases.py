@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from jaxdiff.train.weights_and_biases import kept_id, weights_and_biases
-from tests.train.test_monitor import lines, picture, train
+from tests.support.monitored import lines, picture, train
 
 
 class FalseRun:
