@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 """Which cases belong to the default tier."""
 
 from pathlib import Path
@@ -29,13 +28,8 @@ def by(*names):
         return arrays.path, *(str(config.get(name)) for name in names)
 
     return kind
-=======
-"""Parameters that are left to the full tier."""
-
-import pytest
 
 
 def full(*values):
     """Each value, or tuple of values, marked: parametrize("size", [1, *full(2, 3)])."""
     return [pytest.param(*(v if isinstance(v, tuple) else (v,)), marks=pytest.mark.full) for v in values]
->>>>>>> rest
