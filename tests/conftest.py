@@ -39,8 +39,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """With or without optimisation, before any fixture compiles."""
-    optimised = item.get_closest_marker("optimised") is not None
+    """With or without optimisation, before any fixture compiles; optimised(tier="full") is not in the default tier."""
+    marker = item.get_closest_marker("optimised")
+    default_tier = item.config.option.markexpr == "not full"
+    optimised = marker is not None and not (default_tier and marker.kwargs.get("tier") == "full")
     jax.config.update("jax_disable_most_optimizations", UNOPTIMISED and not optimised)
 
 

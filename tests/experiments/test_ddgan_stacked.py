@@ -86,6 +86,7 @@ def test_mnist_s_classifier_is_trained_once_and_counts(mnist, tmp_path, capfd):
     assert "resuming from step 250" in "".join(capfd.readouterr())
 
 
+@pytest.mark.full
 def test_stacked_mnist_by_the_same_command(mnist, tiny_networks, tmp_path):
     config = ddgan_stacked.Config(workdir=tmp_path / "run", data="stacked_mnist", smoke=True)
     ddgan_stacked.main(config)

@@ -11,6 +11,7 @@ from experiments import bound, ddpm, ddpm_cifar, ddpm_digits, draw, evaluate, sa
 from jaxdiff.data import digits
 from tests.support import tiny
 from tests.support.commands import RUN_FILES, called, refused
+from tests.support.tiers import full
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +61,14 @@ def test_an_image_is_a_function_of_its_seed(run, tmp_path):
     assert np.abs(many[7].astype(int) - one[0]).max() <= 1
 
 
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v", "mu"])
+PREDICTIONS = ("eps", "x0", "v", "mu")
+VARIANCES = (("small", "simple"), ("large", "vlb"), ("learned", "hybrid"), ("learned_range", "vlb"))
+EVERY = [(prediction, *variance) for prediction in PREDICTIONS for variance in VARIANCES]
+
+
 @pytest.mark.parametrize(
-    ("variance", "objective"), [("small", "simple"), ("large", "vlb"), ("learned", "hybrid"), ("learned_range", "vlb")]
+    ("prediction", "variance", "objective"),
+    [*EVERY[::5], *full(*(choice for choice in EVERY if choice not in EVERY[::5]))],
 )
 def test_every_choice_has_a_finite_loss_and_gradient(prediction, variance, objective):
     config = ddpm.Diffusion(prediction=prediction, variance=variance, objective=objective, times="uniform")

@@ -54,7 +54,7 @@ def test_rows_of_the_paper_s_table_2(recipe):
     [
         pytest.param("cond_vp", "A", marks=pytest.mark.full),
         pytest.param("uncond_ve", "C", marks=pytest.mark.full),
-        ("cond_vp", "F"),
+        pytest.param("cond_vp", "F", marks=pytest.mark.full),
     ],
 )
 def test_loss_of_a_row_is_finite(recipe, row):

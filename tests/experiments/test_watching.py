@@ -162,6 +162,7 @@ def launch(folder, fsdp, devices, *place):
     )
 
 
+@pytest.mark.full
 def test_grids_of_many_devices_and_processes(tmp_path):
     """Two processes with three devices each, the parameters cut over two: as from one device, to a grey level."""
     watched_run.train(replace(CONFIG, workdir=tmp_path / "one"))

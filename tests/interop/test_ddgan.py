@@ -19,7 +19,7 @@ PATH = reference.ROOT / "ddgan" / "gen_default.npz"
 def published():
     """(options, state dict) of a recorded generator: true names in the true order."""
     arrays = reference.load(PATH)
-    return options_of(reference.config(arrays)["kwargs"]), reference.subset(arrays, "param")
+    return options_of(reference.config(arrays)["kwargs"]), dict(reference.subset(arrays, "param"))
 
 
 def wrapped(state_dict):

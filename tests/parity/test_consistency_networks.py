@@ -85,7 +85,7 @@ def test_activations(path, x64):
         close(value, recorded, rtol=1e-6)
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @files
 def test_float32(path):
     arrays, net, params = prepared(path, np.float32)

@@ -57,7 +57,7 @@ def test_generator_float64(path, x64):
     check_norms(arrays, norms)
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @generators
 def test_generator_float32(path):
     arrays, _, params, run = recorded_generator(path, np.float32)
@@ -105,7 +105,7 @@ def test_discriminator_float64(path, x64):
     check_norms(arrays, norms)
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @discriminators
 def test_discriminator_float32(path):
     arrays, _, params, run = recorded_discriminator(path, np.float32)

@@ -70,7 +70,7 @@ def test_float64(path, x64):
         close(nchw(slope), arrays["out/grad_log_prob_y"])
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @files
 def test_float32(path):
     arrays, net, params = prepared(path, np.float32)

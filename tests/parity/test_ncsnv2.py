@@ -58,7 +58,7 @@ def test_float64(path, twin, x64):
             np.testing.assert_allclose(norms[name], norm, rtol=1e-10, err_msg=name)
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @files
 @twins
 def test_float32(path, twin):

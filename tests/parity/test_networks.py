@@ -94,7 +94,7 @@ def test_left_out_inputs(path, x64):
         close(nchw(output), arrays[f"out/{name}"])
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @files
 def test_float32(path):
     arrays, net, params = prepare(path, np.float32)

@@ -84,7 +84,7 @@ def test_float64(path, x64):
         close(nchw(gradient), arrays["out/vjp_x_scale_by_sigma"])
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @files
 def test_float32(path):
     arrays, config, net, params = prepared(path, np.float32)

@@ -161,7 +161,7 @@ def test_model(path, x64):
     assert compare.rest == {"decode_argmax"}
 
 
-@pytest.mark.optimised
+@pytest.mark.optimised(tier="full")
 @pytest.mark.parametrize("path", MODELS, ids=reference.ids)
 def test_network_in_float32(path):
     arrays = reference.load(path)

@@ -8,9 +8,13 @@ import numpy as np
 import optax
 import pytest
 
+from benchmarks.adversarial import parts
+from experiments import ddgan, ddgan_cifar
 from jaxdiff import betas as chains
 from jaxdiff.data import pipeline
 from jaxdiff.losses import ddgan_process
+from jaxdiff.nets.ddgan import Generator
+from jaxdiff.nets.ddgan_discriminator import Discriminator
 from jaxdiff.train import loop
 from jaxdiff.train.adversarial import Networks, adversarial_step, average, cosine_by_epoch, create, drawn
 from jaxdiff.train.checkpoint import Checkpoints
@@ -232,3 +236,23 @@ def test_bad_input():
     step, state, _ = make(discriminator=lambda *inputs: discriminator(*inputs)[:, None])
     with pytest.raises(ValueError, match=r"logits must be \[B\]"):
         jax.eval_shape(step, state, KEY, BATCH)
+
+
+def networks(config, width, shape):
+    """The digits' kinds of network, with one block at each of fewer resolutions."""
+    generator = Generator(
+        8, 1, 1, model_channels=width, channel_mult=(1,), num_blocks=1, attn_resolutions=(),
+        latent_dim=config.latent_dim, map_features=width, map_layers=1,
+    )  # fmt: skip
+    return generator, Discriminator(1, width, emb_channels=width, channel_mult=(1, 2), same=1)
+
+
+@pytest.mark.full
+def test_the_step_has_the_flops_of_its_passes(monkeypatch):
+    """One program that does what its passes do, and no more, R1's gradient of a gradient among them: counted by the
+    compiler, within 10 %, since a time is never asserted."""
+    monkeypatch.setattr(ddgan, "digit_networks", networks)
+    config = ddgan_cifar.resolve(ddgan_cifar.Config(batch_size=8, model_channels=8))
+    step, *passes = (part.flops for part in parts(config).values())
+    assert step == pytest.approx(sum(passes), rel=0.1)
+    assert min(passes) > 0

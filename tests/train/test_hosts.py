@@ -78,7 +78,7 @@ def eight(tmp_path_factory):
     return {name: (run[0], *told) for (name, run), told in zip(runs.items(), found, strict=True)}
 
 
-@pytest.mark.parametrize(("fsdp", "width"), [(1, 64), (8, 8), (2, 32)])
+@pytest.mark.parametrize(("fsdp", "width"), [*full((1, 64), (8, 8)), (2, 32)])
 def test_eight_devices_give_the_losses_of_one(eight, one, fsdp, width):
     folder, _, said = eight[str(fsdp)]
     assert said["devices"] == 8
