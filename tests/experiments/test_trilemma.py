@@ -73,8 +73,8 @@ def test_a_new_row_takes_all_times_anew_and_leaves_the_others(made, tmp_path):
     ("data", "only"),
     [("digits", ("edm-heun-18", "ddim-50", "ode", "sct", "ddgan-4")), ("25gaussians", tuple(trilemma_rows.ROWS))],
 )
-def test_rows(data, only, tmp_path):
-    """All on points; on digits, whose networks take long to compile, one of every family of systems."""
+def test_rows(data, only, tiny_networks, tmp_path):
+    """All on points; on digits one of every family of systems, with the tiny networks."""
     trilemma.main(trilemma.Config(workdir=tmp_path / "run", smoke=True, data=(data,), only=only))
     rows = json.loads((tmp_path / "run" / "trilemma.json").read_text())["rows"][data]
     assert set(rows) == {"real", *only}
