@@ -8,6 +8,7 @@ import jupytext
 import matplotlib.pyplot as plt
 import pytest
 
+from tests.support import tiny
 from tests.support.commands import ROOT
 
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -35,12 +36,12 @@ def trained(tmp_path_factory):
 
 
 def run(path, trained, monkeypatch):
-    """In this process, with the user's settings in the place of the tests'."""
+    """In this process, with the user's settings in the place of the tests', and tiny networks in the experiments."""
     monkeypatch.setenv("JAXDIFF_FAST", "1")
     monkeypatch.setenv("JAXDIFF_RUNS", str(trained))
     monkeypatch.chdir(ROOT)
     plt.switch_backend("Agg")
-    with jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("default"):
+    with tiny.networks(), jax.numpy_rank_promotion("allow"), jax.default_matmul_precision("default"):
         runpy.run_path(str(path), run_name="__main__")
     assert plt.get_fignums(), "it shows something"
     plt.close("all")

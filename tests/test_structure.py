@@ -1,13 +1,10 @@
 """The layout of DESIGN section 3: imports flow one way, files stay short, TensorFlow stays out."""
 
 import ast
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.commands import ROOT, python
 
 # A part may import from its own layer's predecessors and from itself; parts of one layer do not import each other.
 LAYERS = [
@@ -72,6 +69,6 @@ def test_nothing_imports_tensorflow_or_torch():
         f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
         "print([name for name in ('tensorflow', 'torch') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"

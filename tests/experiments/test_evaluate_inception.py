@@ -1,7 +1,7 @@
 """FID and others of a run.
 
-In this process a few projections of the pixels take the network's place, of which there is nothing to compile; the slow
-test runs the command as a user does, with random weights of the published layout.
+A few projections of the pixels take the network's place, of which there is nothing to compile; a test of the full tier
+has the network itself, with random weights of the published layout.
 """
 
 import hashlib

@@ -52,10 +52,10 @@ OTHERS = (
 rows = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.module)
 
 
-def flags_of(row, tmp_path):
-    """With a teacher in a place of its own, where one is to be trained."""
-    teacher = ("--teacher", tmp_path / "teacher") if row.sampler == "consistency" else ()
-    return ("--smoke", *row.flags, *teacher, "--workdir", tmp_path / "run")
+def flags_of(row, tmp_path, teacher=None):
+    """With a teacher, or a place of its own where one is to be trained."""
+    taught = ("--teacher", teacher or tmp_path / "teacher") if row.sampler == "consistency" else ()
+    return ("--smoke", *row.flags, *taught, "--workdir", tmp_path / "run")
 
 
 def check(row, tmp_path):
@@ -83,11 +83,21 @@ def test_tiny_networks(row, tmp_path):
     check(row, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def edm(tmp_path_factory):
+    """Where edm_digits has run with its own network, from which consistency_digits is distilled."""
+    folder = tmp_path_factory.mktemp("edm_digits")
+    called("edm_digits", *flags_of(TABLE[0], folder))
+    return folder
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("row", [*TABLE, *OTHERS], ids=lambda row: "-".join((row.module, *row.flags[1:])))
-def test_own_networks(row, tmp_path):
-    called(row.module, *flags_of(row, tmp_path))
-    check(row, tmp_path)
+def test_own_networks(row, edm, tmp_path):
+    folder = edm if row is TABLE[0] else tmp_path
+    if folder is not edm:
+        called(row.module, *flags_of(row, folder, edm / "run" if row.module == "consistency_digits" else None))
+    check(row, folder)
 
 
 def test_no_experiment_is_left_out():
