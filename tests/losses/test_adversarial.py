@@ -11,7 +11,7 @@ LOGITS = jnp.array([-50.0, -2.0, 0.0, 3.0, 200.0])
 
 
 def test_losses_are_the_logarithms_of_a_probability():
-    probability = 1 / (1 + np.exp(-np.float64(LOGITS[1:4])))
+    probability = 1 / (1 + np.exp(-np.asarray(LOGITS[1:4], np.float64)))
     np.testing.assert_allclose(real_loss(LOGITS)[1:4], -np.log(probability), rtol=1e-6)
     np.testing.assert_allclose(fake_loss(LOGITS)[1:4], -np.log1p(-probability), rtol=1e-6)
 

@@ -124,7 +124,7 @@ def test_learning_rates(arrays, case, x64):
 
 def shipped(arrays, case):
     """The tables in use: float32 ones as recorded for `_tab32`, in the place of ours."""
-    recorded = {name: np.float64(a) for name, a in reference.subset(arrays, f"{case}/out").items()}
+    recorded = {name: np.asarray(a, np.float64) for name, a in reference.subset(arrays, f"{case}/out").items()}
     return ddgan_process.Process(
         recorded["a_s_cum_f32"],
         recorded["sigmas_cum_f32"],

@@ -53,7 +53,7 @@ class Run(NamedTuple):
         published, net = getattr(self.published, which), getattr(self.nets, which)
         found = reference.subset(self.arrays, prefix)
         skipped = self.arrays.get(f"out/zero_grad_params_{getattr(LETTER, which)}", ())
-        known = {name: np.float64(found[name]) for name in found if name not in skipped}
+        known = {name: np.asarray(found[name], np.float64) for name in found if name not in skipped}
         return getattr(PARAMS_OF, which)(net, {n: known.get(n, np.full(a.shape, np.nan)) for n, a in published.items()})
 
     def norms(self, which, gradients):
@@ -72,10 +72,10 @@ def run_of(arrays, args, discriminator_cls):
         ),
     )
     published = Networks(*(
-        {name: np.float64(a) for name, a in reference.subset(arrays, f"param/{letter}").items()} for letter in LETTER
+        {name: a.astype(np.float64) for name, a in reference.subset(arrays, f"param/{letter}").items()} for letter in LETTER
     ))  # fmt: skip
     params = Networks(*(params_of(*pair) for params_of, *pair in zip(PARAMS_OF, nets, published, strict=True)))
-    table = {name: np.float64(a) for name, a in reference.subset(arrays, "table").items()}
+    table = {name: np.asarray(a, np.float64) for name, a in reference.subset(arrays, "table").items()}
     process = Process(
         table["a_s_cum"],
         table["sigmas_cum"],
@@ -304,7 +304,7 @@ def test_average(arrays, config, x64):
         params = jnp.asarray(arrays[f"in/param_{index}"], jnp.float64)
         first = len(without["steps"]) if index == without["index"] else 0
         opt_state, mean, beta = optimizer.init(params), params, average(config["ema_decay"])
-        for count, grads in enumerate(np.float64(arrays[f"in/grad_{index}"])):
+        for count, grads in enumerate(np.asarray(arrays[f"in/grad_{index}"], np.float64)):
             recorded_mean = arrays[f"out/ema_{index}_nonfinite_ok"][count]
             if count >= first:
                 updates, opt_state = optimizer.update(jnp.asarray(grads), opt_state, params)
