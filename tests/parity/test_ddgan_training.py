@@ -72,7 +72,8 @@ def run_of(arrays, args, discriminator_cls):
         ),
     )
     published = Networks(*(
-        {name: a.astype(np.float64) for name, a in reference.subset(arrays, f"param/{letter}").items()} for letter in LETTER
+        {name: a.astype(np.float64) for name, a in reference.subset(arrays, f"param/{letter}").items()}
+        for letter in LETTER
     ))  # fmt: skip
     params = Networks(*(params_of(*pair) for params_of, *pair in zip(PARAMS_OF, nets, published, strict=True)))
     table = {name: np.asarray(a, np.float64) for name, a in reference.subset(arrays, "table").items()}
