@@ -11,6 +11,7 @@ from experiments import consistency, consistency_cifar, consistency_digits, draw
 from experiments.published import load
 from jaxdiff.interop import consistency as released
 from tests.support.commands import RUN_FILES, called, refused
+from tests.support.tiers import full
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_few_steps_draw_from_the_run(run, num_steps, tmp_path):
     assert labels.tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("method", ["ct", "ict", "ect", "scd", "sct"])
+@pytest.mark.parametrize("method", ["ct", "sct", *full("ict", "ect", "scd")])
 def test_every_method_trains_and_draws(method, teacher, tmp_path):
     """With their own networks in test_smoke.py."""
     config = consistency_digits.Config(workdir=tmp_path / "run", teacher=teacher, method=method, smoke=True)

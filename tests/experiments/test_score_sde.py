@@ -13,6 +13,7 @@ from jaxdiff.data import digits
 from jaxdiff.losses.likelihood import dequantize
 from jaxdiff.samplers.base import Sampler, memoryless, noiseless
 from tests.support.commands import RUN_FILES, called, refused
+from tests.support.tiers import full
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_smoke_writes_every_file(run):
     assert (report["sampler"], report["nfe"]) == ("predictor_corrector", 42)
 
 
-@pytest.mark.parametrize("probes", [0, 2])
+@pytest.mark.parametrize("probes", [0, *full(2)])
 def test_the_likelihood_of_a_run(run, probes):
     """The report holds both ways to say it, and keeps its metrics."""
     evaluate.main(evaluate.Config(workdir=run, likelihood=True, heldout_images=4, probes=probes))
@@ -71,7 +72,7 @@ def test_dequantised_pixels_come_back():
         assert float(spread.max()) < 1
 
 
-@pytest.mark.parametrize("sde", ["subvp", "ve"])
+@pytest.mark.parametrize("sde", ["ve", *full("subvp")])
 def test_the_other_sdes_train_and_draw(sde, tiny_networks, tmp_path):
     config = score_sde_digits.Config(workdir=tmp_path / "run", sde=sde, smoke=True, weighting="likelihood")
     score_sde_digits.main(config)

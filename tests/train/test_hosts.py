@@ -78,7 +78,7 @@ def eight(tmp_path_factory):
     return {name: (run[0], *told) for (name, run), told in zip(runs.items(), found, strict=True)}
 
 
-@pytest.mark.parametrize(("fsdp", "width"), [*full((1, 64), (8, 8)), (2, 32)])
+@pytest.mark.parametrize(("fsdp", "width"), full((1, 64), (8, 8), (2, 32)))
 def test_eight_devices_give_the_losses_of_one(eight, one, fsdp, width):
     folder, _, said = eight[str(fsdp)]
     assert said["devices"] == 8
@@ -101,7 +101,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path, one, fsdp, capsys):
     assert deviation(tmp_path / "stopped", one) < 1e-5
 
 
-@pytest.mark.parametrize("devices", [1, *full(2, 4)])
+@pytest.mark.parametrize("devices", full(1, 2, 4))
 def test_a_checkpoint_of_eight_is_restored_on_fewer(tmp_path, eight, one, devices, capsys):
     """Cut over eight devices, told to stop, and gone on with, cut over fewer; on one in this process."""
     folder, reported, _ = eight["stop"]

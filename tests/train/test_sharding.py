@@ -90,6 +90,7 @@ def programs():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.full
 def test_gradients_are_reduced_in_one_group(programs):
     """Data parallel: one all-reduce of every gradient and the loss, and nothing else."""
     one, eight, _, _ = programs
