@@ -40,7 +40,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, x, t, latent):
-        return Pixelwise(self.out_channels)(x, t, latent)
+        return Pixelwise(self.out_channels, self.latent_dim)(x, t, latent)
 
 
 class Discriminator(nn.Module):
