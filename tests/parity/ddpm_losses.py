@@ -7,13 +7,7 @@ import jax.numpy as jnp
 
 from jaxdiff.losses import ddpm, elbo
 from jaxdiff.losses.likelihood import discretized_gaussian
-from tests.parity.ddpm_process import (
-    LEARNED,
-    model_of,
-    reverse_of,
-    row_of,
-    transform_of,
-)
+from tests.parity.ddpm_process import LEARNED, model_of, reverse_of, row_of, transform_of
 
 
 def log_likelihood(x0, mean, log_variance):

@@ -11,10 +11,7 @@ from jaxdiff.losses import ddgan_process
 from jaxdiff.reverse import FLOOR
 from jaxdiff.samplers import ddgan, sample, trajectory, x0_sampler
 from jaxdiff.train.adversarial import cosine_by_epoch
-from tests.parity.ddpm_process import (
-    from_x,
-    to_x,
-)
+from tests.parity.ddpm_process import from_x, to_x
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 

@@ -8,15 +8,7 @@ import pytest
 from jaxdiff import guidance, predictions, reverse
 from jaxdiff.samplers import ancestral, ddim, encode, trajectory
 from tests.parity.ddpm_mixture import mixture_network
-from tests.parity.ddpm_process import (
-    from_x,
-    model_of,
-    process_of,
-    reverse_of,
-    row_of,
-    to_x,
-    transform_of,
-)
+from tests.parity.ddpm_process import from_x, model_of, process_of, reverse_of, row_of, to_x, transform_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind

@@ -10,13 +10,7 @@ from jaxdiff.losses import elbo
 from jaxdiff.losses.likelihood import bits_per_dim, discretized_gaussian, normal_kl, tanh_cdf
 from tests.parity.ddpm_losses import chain_of, loss_and_gradient, training_loss
 from tests.parity.ddpm_mixture import mixture_network
-from tests.parity.ddpm_process import (
-    LEARNED,
-    model_of,
-    process_of,
-    row_of,
-    transform_of,
-)
+from tests.parity.ddpm_process import LEARNED, model_of, process_of, row_of, transform_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind

@@ -9,15 +9,7 @@ from jaxdiff import guidance, reverse
 from jaxdiff.interop.openai import openai_name
 from jaxdiff.samplers import ancestral, ddim
 from jaxdiff.samplers.base import Level
-from tests.parity.ddpm_process import (
-    from_x,
-    model_of,
-    process_of,
-    reverse_of,
-    row_of,
-    to_x,
-    transform_of,
-)
+from tests.parity.ddpm_process import from_x, model_of, process_of, reverse_of, row_of, to_x, transform_of
 from tests.parity.openai_networks import inputs_of, prepared
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc

@@ -11,16 +11,7 @@ from jaxdiff import guidance, predictions, reverse
 from jaxdiff.losses import elbo
 from jaxdiff.samplers import ancestral, ddim
 from jaxdiff.samplers.base import Level
-from tests.parity.ddpm_process import (
-    LEARNED,
-    from_x,
-    model_of,
-    process_of,
-    reverse_of,
-    row_of,
-    to_x,
-    transform_of,
-)
+from tests.parity.ddpm_process import LEARNED, from_x, model_of, process_of, reverse_of, row_of, to_x, transform_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc  # fmt: skip
 

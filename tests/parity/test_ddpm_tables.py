@@ -8,10 +8,7 @@ import pytest
 
 from jaxdiff import betas as chains
 from jaxdiff import chain, respacing, reverse
-from tests.parity.ddpm_process import (
-    betas_of,
-    process_of,
-)
+from tests.parity.ddpm_process import betas_of, process_of
 from tests.support import reference
 from tests.support.arrays import close
 

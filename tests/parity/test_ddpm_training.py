@@ -10,11 +10,7 @@ from jaxdiff.losses import importance
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
 from tests.parity.ddpm_losses import training_loss
-from tests.parity.ddpm_process import (
-    from_x,
-    process_of,
-    row_of,
-)
+from tests.parity.ddpm_process import from_x, process_of, row_of
 from tests.support import reference
 from tests.support.arrays import close, nhwc
 

@@ -34,11 +34,9 @@ def command(module, *flags):
 
 
 def called(module, *flags):
-    """The same command line in this process: the config that it was parsed to."""
+    """The same command line in this process."""
     named = importlib.import_module(f"experiments.{module}")
-    config = cli.parse(named.Config, [str(flag) for flag in flags], prog=f"experiments.{module}")
-    named.main(config)
-    return config
+    named.main(cli.parse(named.Config, [str(flag) for flag in flags], prog=f"experiments.{module}"))
 
 
 def refused(module, flags, monkeypatch, capfd):
