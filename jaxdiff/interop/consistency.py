@@ -13,12 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff import precond
-from jaxdiff.interop import openai, torch_file
+from jaxdiff.interop import openai
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.openai import Flags
+from jaxdiff.interop.state_dict import read
+from jaxdiff.nets.conditioning import check_choices
 from jaxdiff.precond import Preconditioning
-from jaxdiff.types import Array, Params
+from jaxdiff.types import Array, Params, floating
 
+OF_A_CHAIN = (
+    "sigma_small", "use_kl", "predict_xstart", "rescale_timesteps", "rescale_learned_sigmas", "diffusion_steps",
+    "noise_schedule", "timestep_respacing",
+)  # fmt: skip
+"""Flags of a diffusion model that say nothing of these networks."""
 SIGMA_DATA, SIGMA_MIN, SIGMA_MAX, RHO = 0.5, 0.002, 80.0, 7.0
 """Of every released model, the teachers too."""
 
@@ -73,7 +80,7 @@ def c_noise(sigma: Array) -> Array:
       >>> float(c_noise(jnp.array(1.0)))
       0.0
     """
-    return 250 * jnp.log(sigma)
+    return 250 * jnp.log(floating(sigma))
 
 
 def teacher() -> Preconditioning:
@@ -106,17 +113,19 @@ def load_consistency(path: str | Path, flags: Flags | None = None) -> tuple[Any,
             f"{name} is not a released file's name, so its flags must be given; names: {', '.join(RELEASED)}"
         )
     net = network(RELEASED[name].flags if flags is None else flags)
-    state_dict = torch_file.load(path)
-    if not isinstance(state_dict, Mapping) or not all(isinstance(a, np.ndarray) for a in state_dict.values()):
-        raise CheckpointFormatError(f"{name} holds no state dict of arrays")
-    return net, params_of(net, state_dict)
+    return net, params_of(net, read(path))
 
 
 def network(flags: Flags) -> Any:
     """The network that the flags describe, with this release's order of attention.
 
-    Raises: ValueError as `openai.network`.
+    Its package is guided-diffusion, whatever the flags say.
+    Raises: ValueError as `openai.network`, and for flags of a chain, which these models have not.
     """
+    check_choices(flags)
+    for name in OF_A_CHAIN:
+        if getattr(flags, name) != getattr(Flags(), name):
+            raise ValueError(f"{name} must be left out, a consistency model has no chain, got {getattr(flags, name)}")
     return openai.network(replace(flags, package="guided", use_new_attention_order=True))
 
 

@@ -1,6 +1,5 @@
 """Published denoising diffusion GANs: the options of the authors' command line to networks, `.pth` files to params."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.interop import torch_file
+from jaxdiff import keys
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.score_sde import DECODER, ENCODER
-from jaxdiff.interop.score_sde_params import Part, parts, rename
-from jaxdiff.interop.state_dict import to_params
+from jaxdiff.interop.score_sde_params import Part, parts, rename, without_time
+from jaxdiff.interop.state_dict import read, to_params, unwrapped
+from jaxdiff.nets.conditioning import check_choices
 from jaxdiff.nets.ddgan import Generator
 from jaxdiff.nets.ddgan_blocks import LatentBlock, OneNormBlock
 from jaxdiff.nets.ddgan_discriminator import Discriminator
+from jaxdiff.nets.unet_frame import check_taps
 from jaxdiff.types import Params
 
 
@@ -64,7 +65,12 @@ RELEASED = {"netG_1200.pth": CIFAR10, "netG_550.pth": CELEBA_HQ_256, "netG_500.p
 
 
 def network(options: Options) -> Generator:
-    """The generator that the options describe, for images in [-1, 1]. A "fourier" embedding takes log(t)."""
+    """The generator that the options describe, for images in [-1, 1]. A "fourier" embedding takes log(t).
+
+    Raises: ValueError for a choice that is none of those allowed, and a fir_kernel that is no row of even length.
+    """
+    check_choices(options)
+    check_taps("fir_kernel", options.fir_kernel)
     return Generator(
         options.image_size,
         options.num_channels,
@@ -78,7 +84,7 @@ def network(options: Options) -> Generator:
         encoder_type=ENCODER[options.progressive_input],
         decoder_type=DECODER[options.progressive],
         encoder_combine=options.progressive_combine,
-        resample_filter=options.fir_kernel if options.fir else (1, 1),
+        resample_filter=options.fir_kernel if options.fir else None,
         resblock_updown=options.resblock_type != "ddpm",
         skip_scale=0.5**0.5 if options.skip_rescale else 1.0,
         latent_dim=options.nz,
@@ -101,11 +107,7 @@ def load_ddgan(path: str | Path, options: Options) -> tuple[Generator, Params]:
     Raises: CheckpointFormatError (a ValueError) naming what is missing, unknown, or of another shape; OSError.
     Reference: Xiao et al. 2022. Tested on small files of this format; the published ones could not be had here.
     """
-    net, state_dict = network(options), torch_file.load(path)
-    if not isinstance(state_dict, Mapping) or not all(
-        isinstance(name, str) and isinstance(a, np.ndarray) for name, a in state_dict.items()
-    ):
-        raise CheckpointFormatError(f"{Path(path).name}: holds no state dict of arrays")
+    net, state_dict = network(options), read(path)
     try:
         return net, params_of_generator(net, state_dict)
     except CheckpointFormatError as error:
@@ -113,16 +115,15 @@ def load_ddgan(path: str | Path, options: Options) -> tuple[Generator, Params]:
 
 
 def params_of_generator(net: Generator, state_dict: Mapping[str, np.ndarray]) -> Params:
-    """Parameters of a `Generator` from a state dict, whose names may start with "module." of a parallel wrapper.
+    """Parameters of a `Generator` from a state dict, whose names may have what `unwrapped` takes from them.
 
     Raises: CheckpointFormatError naming what is missing, unknown, or of another shape.
     """
-    named = {f"all_modules.{index}": part for index, part in enumerate(parts(net, net.conditional))}
+    named = {f"all_modules.{index}": part for index, part in enumerate(parts(net))}
     layers = {str(2 * index + 1): f"layer{index}" for index in range(net.map_layers + 1)}
     named["z_transform"] = Part("Sequential", "latent_map", layers)
-    arrays = _bare(state_dict)
-    if not net.conditional:  # its blocks carry layers for the time that they never use
-        arrays = {name: a for name, a in arrays.items() if ".Dense_0." not in name}
+    bare = unwrapped(state_dict)
+    arrays = bare if net.conditional else without_time(bare)
     image = (1, net.img_resolution, net.img_resolution, net.in_channels)
     return _to_params(net, rename(arrays, named), None, image, (1,), (1, net.latent_dim))
 
@@ -130,7 +131,7 @@ def params_of_generator(net: Generator, state_dict: Mapping[str, np.ndarray]) ->
 def params_of_discriminator(net: Discriminator, state_dict: Mapping[str, np.ndarray]) -> Params:
     """Parameters of a `Discriminator` from a state dict, as `params_of_generator`."""
     image = (1, 64, 64, net.in_channels)
-    return _to_params(net, _bare(state_dict), discriminator_name, image, image, (1,))
+    return _to_params(net, state_dict, discriminator_name, image, image, (1,))
 
 
 def discriminator_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
@@ -152,15 +153,11 @@ def discriminator_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
     return ".".join([*modules[:-1], last, {"kernel": "weight"}.get(leaf, leaf)])
 
 
-def _bare(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {re.sub(r"^module\.", "", name): value for name, value in state_dict.items()}
-
-
 def _to_params(net: Any, arrays: Mapping[str, np.ndarray], name_of: Any, *shapes: tuple[int, ...]) -> Params:
     """Params in the structure that the network has for inputs of these shapes."""
     inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     try:
-        params = to_params(arrays, jax.eval_shape(net.init, jax.random.key(0), *inputs), name_of=name_of)
+        params = to_params(arrays, jax.eval_shape(net.init, keys.of_seed(0), *inputs), name_of=name_of)
     except ValueError as error:
         raise CheckpointFormatError(str(error)) from None
     return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)

@@ -79,6 +79,8 @@ def from_arguments(class_name: str, kwargs: Mapping[str, Any], entries: int) -> 
       entries: arrays that the checkpoint holds, which bounds the number of blocks.
     Raises: CheckpointFormatError naming what is not known.
     """
+    if class_name not in KINDS:
+        raise CheckpointFormatError(f"class is {describe(class_name)}, allowed are {', '.join(KINDS)}")
     kind, kwargs = KINDS[class_name], dict(kwargs)
     settings = {
         ours: _number(theirs, kwargs.pop(theirs)) for theirs, ours in kind.arguments.items() if theirs in kwargs

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff import keys
 from jaxdiff.interop.fetch import Published, fetch, verify
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.state_dict import finite_params, read
@@ -61,7 +62,7 @@ def inception_params(state_dict: Mapping[str, np.ndarray], net: InceptionV3 = In
     """
     arrays = {name: a for name, a in state_dict.items() if name.split(".")[-1] != "num_batches_tracked"}
     image = jax.ShapeDtypeStruct((1, 8, 8, 3), jnp.uint8)
-    like = jax.eval_shape(net.init, jax.random.key(0), image)
+    like = jax.eval_shape(net.init, keys.of_seed(0), image)
     params = finite_params("InceptionV3", arrays, like, inception_name)
     for name, value in arrays.items():
         if name.endswith("running_var") and value.min() < 0:

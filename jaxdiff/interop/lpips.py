@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff import keys
 from jaxdiff.interop.fetch import Published, fetch
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.openai import openai_name
-from jaxdiff.interop.state_dict import as_float, check_finite, finite_params, read
+from jaxdiff.interop.state_dict import as_float, check_finite, finite_params, read, unwrapped
 from jaxdiff.nets.vgg import VGG16
 from jaxdiff.types import Params
 
@@ -66,9 +67,9 @@ def vgg_params(state_dict: Mapping[str, np.ndarray], net: VGG16 = VGG16()) -> Pa
 
     Raises: CheckpointFormatError as `load_lpips`.
     """
-    features = {name: a for name, a in state_dict.items() if not name.startswith("classifier.")}
+    features = {name: a for name, a in unwrapped(state_dict).items() if not name.startswith("classifier.")}
     shape = jax.ShapeDtypeStruct((1, 2 ** len(net.widths), 2 ** len(net.widths), 3), jnp.float32)
-    return finite_params("VGG-16", features, jax.eval_shape(net.init, jax.random.key(0), shape), openai_name)
+    return finite_params("VGG-16", features, jax.eval_shape(net.init, keys.of_seed(0), shape), openai_name)
 
 
 def linear_params(state_dict: Mapping[str, np.ndarray], net: VGG16 = VGG16()) -> list[Any]:
@@ -76,6 +77,7 @@ def linear_params(state_dict: Mapping[str, np.ndarray], net: VGG16 = VGG16()) ->
 
     Raises: CheckpointFormatError as `load_lpips`.
     """
+    state_dict = unwrapped(state_dict)
     names = [f"lin{level}.model.1.weight" for level in range(len(net.widths))]
     if wrong := sorted(set(names) ^ set(state_dict)):
         verb = "lack" if wrong[0] in names else "have the unknown"

@@ -4,7 +4,7 @@ Names map mechanically: "input_blocks.1.0.in_layers.0.weight" -> params["input_b
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,14 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.interop import torch_file
+from jaxdiff import betas, chain, respacing
+from jaxdiff.betas import Betas
 from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.state_dict import abstract_params, to_params
+from jaxdiff.interop.state_dict import abstract_params, read, to_params
 from jaxdiff.nets.classifier import GuidedClassifier, Pool
+from jaxdiff.nets.conditioning import check_choices
 from jaxdiff.nets.unet_guided import GuidedUNet
+from jaxdiff.precond import Preconditioning
 from jaxdiff.types import Params
 
 NUM_CLASSES = 1000
+BETAS: dict[str, Callable[[int], Betas]] = {"linear": betas.linear, "cosine": betas.cosine}
 CHANNEL_MULT: dict[int, tuple[float, ...]] = {
     512: (0.5, 1, 1, 2, 2, 4, 4),
     256: (1, 1, 2, 2, 4, 4),
@@ -55,7 +59,7 @@ class Flags:
     rescale_timesteps: bool = True
     rescale_learned_sigmas: bool = True
     diffusion_steps: int = 1000
-    noise_schedule: str = "linear"
+    noise_schedule: Literal["linear", "cosine"] = "linear"
     timestep_respacing: str = ""
 
 
@@ -115,11 +119,42 @@ def process_of(flags: Flags) -> Process:
     )
 
 
+class Trained(NamedTuple):
+    """What the flags say of the chain.
+
+    Attributes:
+      betas: of the chain that the network was trained on; steps: those of it that `timestep_respacing` keeps, all
+        without it; `respacing.respace` makes the chain that is sampled.
+      row: preconditioning of the network, by its prediction and by how it is told the step.
+    """
+
+    betas: Betas
+    steps: list[int]
+    row: Preconditioning
+
+
+def chain_of(flags: Flags) -> Trained:
+    """The chain that the flags describe, with the network's row on it.
+
+    Raises: ValueError for an unknown noise_schedule, and as `respacing.space`.
+    Example:
+      >>> trained = chain_of(Flags(noise_schedule="cosine", diffusion_steps=4000, timestep_respacing="ddim50"))
+      >>> len(trained.betas), len(trained.steps), float(trained.row.c_noise(jnp.array(1e9)))
+      (4000, 50, 999.75)
+    """
+    check_choices(flags)
+    levels = BETAS[flags.noise_schedule](flags.diffusion_steps)
+    steps = respacing.space(flags.diffusion_steps, flags.timestep_respacing or [flags.diffusion_steps])
+    scale = 1000 / flags.diffusion_steps if flags.rescale_timesteps else 1.0
+    return Trained(levels, steps, (chain.x0 if flags.predict_xstart else chain.eps)(levels, scale))
+
+
 def network(flags: Flags | ClassifierFlags) -> Any:
     """The network that the flags describe.
 
-    Raises: ValueError for an image size without a default for channel_mult.
+    Raises: ValueError for an image size without a default for channel_mult, and a choice that is none of those allowed.
     """
+    check_choices(flags)
     size = flags.image_size
     if isinstance(flags, ClassifierFlags):
         return GuidedClassifier(
@@ -148,10 +183,8 @@ def load_openai(path: str | Path, flags: Flags | ClassifierFlags) -> tuple[Any, 
     Reference: Nichol & Dhariwal 2021; Dhariwal & Nichol 2021. Tested on small files of this format; the published
       files themselves could not be had here.
     """
-    net, state_dict = network(flags), torch_file.load(path)
-    if not isinstance(state_dict, Mapping) or not all(isinstance(a, np.ndarray) for a in state_dict.values()):
-        raise CheckpointFormatError(f"{Path(path).name} holds no state dict of arrays")
-    return net, params_of(net, state_dict)
+    net = network(flags)
+    return net, params_of(net, read(path))
 
 
 def params_of(net: Any, state_dict: Mapping[str, np.ndarray]) -> Params:

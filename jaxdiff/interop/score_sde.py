@@ -1,7 +1,7 @@
 """Score SDE's published models: the options of their configurations to networks, and both kinds of files to params."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,9 @@ import numpy as np
 from jaxdiff.interop import flax_msgpack, torch_file
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.score_sde_params import params_of_flax, params_of_torch
+from jaxdiff.nets.conditioning import check_choices
+from jaxdiff.nets.layers import Nonlinearity
+from jaxdiff.nets.unet_frame import check_taps
 from jaxdiff.nets.unet_song import DecoderType, EncoderType, SongUNet
 from jaxdiff.types import Params
 
@@ -25,7 +28,10 @@ class Options:
     num_res_blocks: int = 4
     attn_resolutions: tuple[int, ...] = (16,)
     dropout: float = 0.1
+    nonlinearity: Nonlinearity = "swish"
+    conditional: bool = True
     resblock_type: Literal["biggan", "ddpm"] = "biggan"
+    resamp_with_conv: bool = True
     fir: bool = False
     fir_kernel: tuple[int, ...] = (1, 3, 3, 1)
     skip_rescale: bool = True
@@ -50,6 +56,12 @@ DDPM = Options(num_res_blocks=2, name="ddpm")
 ENCODER: dict[str, EncoderType] = {"none": "standard", "input_skip": "skip", "residual": "residual"}
 DECODER: dict[str, DecoderType] = {"none": "standard", "output_skip": "skip", "residual": "residual"}
 
+NOT_OF_DDPM = {
+    "resblock_type", "fir", "fir_kernel", "skip_rescale", "progressive", "progressive_input", "progressive_combine",
+    "embedding_type",
+}  # fmt: skip
+"""Options that name="ddpm" does not know."""
+
 
 def network(options: Options) -> SongUNet:
     """The network that the options describe.
@@ -57,7 +69,10 @@ def network(options: Options) -> SongUNet:
     It takes images in [-1, 1] and the label as the embedding wants it: log(sigma) for "fourier", 999 t or an index for
     "positional". Division by sigma and the shift of data from [0, 1] are the preconditioning's: `precond.ve` for VE,
     `continuous.eps` for VP and sub-VP.
+
+    Raises: ValueError for an option that is none of the choices, and for one that the others leave without effect.
     """
+    check(options)
     ddpm = options.name == "ddpm"
     fourier = options.embedding_type == "fourier" and not ddpm
     return SongUNet(
@@ -71,14 +86,41 @@ def network(options: Options) -> SongUNet:
         dropout=options.dropout,
         embedding_type="fourier" if fourier else "positional",
         channel_mult_noise=2 if fourier else 1,
-        encoder_type="standard" if ddpm else ENCODER[options.progressive_input],
-        decoder_type="standard" if ddpm else DECODER[options.progressive],
+        encoder_type=ENCODER[options.progressive_input],
+        decoder_type=DECODER[options.progressive],
         encoder_combine=options.progressive_combine,
-        resample_filter=options.fir_kernel if options.fir and not ddpm else (1, 1),
+        resample_filter=options.fir_kernel if options.fir else None,
+        down_filter="convolve",
         resblock_updown=options.resblock_type == "biggan" and not ddpm,
+        resample_conv=options.resamp_with_conv,
         skip_scale=0.5**0.5 if options.skip_rescale and not ddpm else 1.0,
         group_channels=1 if ddpm else 4,
+        nonlinearity=options.nonlinearity,
+        conditional=options.conditional,
     )
+
+
+def check(options: Options) -> None:
+    """Raise ValueError for an option that is none of the choices, and for one that the others leave without effect."""
+    check_choices(options)
+    check_taps("fir_kernel", options.fir_kernel)
+    ddpm = options.name == "ddpm"
+    idle = (
+        (ddpm, NOT_OF_DDPM, "name='ddpm'"),
+        (not options.fir, {"fir_kernel"}, "fir=False"),
+        (options.resblock_type == "biggan" and not ddpm, {"resamp_with_conv"}, "resblock_type='biggan'"),
+        (
+            options.progressive_input != "input_skip",
+            {"progressive_combine"},
+            f"progressive_input={options.progressive_input!r}",
+        ),
+    )
+    for field in fields(options):
+        value = getattr(options, field.name)
+        value = tuple(value) if isinstance(value, list) else value
+        for is_so, names, why in idle:
+            if is_so and field.name in names and value != field.default:
+                raise ValueError(f"{field.name}={value!r} has no effect with {why}: leave it at {field.default!r}")
 
 
 def load_score_sde(path: str | Path, options: Options) -> tuple[SongUNet, Params]:

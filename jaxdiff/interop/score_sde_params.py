@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.state_dict import abstract_params, to_params
+from jaxdiff.interop.state_dict import abstract_params, to_params, unwrapped
 from jaxdiff.nets.unet_frame import UNetFrame
 from jaxdiff.nets.unet_song import SongUNet
 from jaxdiff.types import Params
@@ -25,6 +25,7 @@ RESIDUAL = {
 }  # fmt: skip
 ATTENTION = {"GroupNorm_0": "norm2", "NIN_0": "qkv.0", "NIN_1": "qkv.1", "NIN_2": "qkv.2", "NIN_3": "proj"}
 SINGLE = {"Conv_0": "", "Conv2d_0": ""}
+TIME_FREQUENCIES = r"(all_modules\.0|GaussianFourierProjection_0)\.W"
 
 
 class Part(NamedTuple):
@@ -41,8 +42,8 @@ def params_of_torch(net: SongUNet, state_dict: Mapping[str, np.ndarray]) -> Para
     Raises: CheckpointFormatError naming what is missing, unknown, or of another shape.
     """
     named = {f"all_modules.{index}": part for index, part in enumerate(parts(net))}
-    arrays = {name.removeprefix("module."): value for name, value in state_dict.items() if not name.endswith("sigmas")}
-    return _to_params(net, rename(arrays, named))
+    arrays = {name: value for name, value in unwrapped(state_dict).items() if not name.endswith("sigmas")}
+    return _to_params(net, rename(arrays if net.conditional else without_time(arrays), named))
 
 
 def params_of_flax(net: SongUNet, params: Mapping[str, Any]) -> Params:
@@ -59,14 +60,23 @@ def params_of_flax(net: SongUNet, params: Mapping[str, Any]) -> Params:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = (str(entry.key) for entry in path)
         value = np.asarray(leaf)
-        if name in ("kernel", "w"):
-            value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+        if value.ndim == 4:  # HWIO; filtered convolutions call theirs "weight"
+            value = value.transpose(3, 2, 0, 1)
+        elif name in ("kernel", "w"):
+            value = value.T
         arrays[".".join([*modules, {"kernel": "weight", "w": "weight", "scale": "weight"}.get(name, name)])] = value
-    return _to_params(net, rename(arrays, named))
+    return _to_params(net, rename(arrays if net.conditional else without_time(arrays), named))
 
 
-def parts(net: UNetFrame, conditional: bool = True) -> Iterator[Part]:
-    """All modules with parameters, in the order in which the original makes them; `conditional` on the noise label."""
+def without_time(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Without what a network that is not told the noise level carries all the same: layers that it never uses."""
+    return {
+        name: a for name, a in arrays.items() if ".Dense_0." not in name and not re.fullmatch(TIME_FREQUENCIES, name)
+    }
+
+
+def parts(net: UNetFrame) -> Iterator[Part]:
+    """All modules that the original counts, in the order in which it makes them; some may have no parameters."""
     suffix = "" if net.group_channels == 1 else "pp"  # DDPM's own network has its own classes
     residual = f"ResnetBlock{'BigGAN' if net.resblock_updown else 'DDPM'}{suffix}"
 
@@ -78,9 +88,9 @@ def parts(net: UNetFrame, conditional: bool = True) -> Iterator[Part]:
     def resampling(name: str, kind: str) -> Iterator[Part]:
         yield Part(residual, name, RESIDUAL) if net.resblock_updown else Part(kind, name)
 
-    if conditional and net.embedding_type == "fourier":
+    if net.embedding_type == "fourier":
         yield Part("GaussianFourierProjection", "map_noise")
-    if conditional:
+    if net.conditional:
         yield from [Part("Dense", "map_layer0"), Part("Dense", "map_layer1")]
     last = len(net.channel_mult) - 1
     for level in range(last + 1):

@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff import keys
 from jaxdiff.interop import torch_file
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.types import Params
+
+T = TypeVar("T")
 
 
 def to_params(
@@ -27,7 +30,7 @@ def to_params(
     resample_filter are configuration, not parameters: they are compared with the network's own and dropped.
 
     Args:
-      state_dict: name -> array.
+      state_dict: name -> array; see `unwrapped` for what names may have besides.
       like: what `net.init` returns, or its `jax.eval_shape`.
       prefix: of the names that belong to the network, such as "model." in a preconditioner's state dict.
       resample_filter: the network's taps; None drops the buffers unseen.
@@ -41,7 +44,7 @@ def to_params(
     """
     name_of = name_of or published_name
     wanted = {name_of(path): (path, leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
-    given = {name.removeprefix(prefix): np.asarray(a) for name, a in state_dict.items() if name.startswith(prefix)}
+    given = {name: np.asarray(a) for name, a in unwrapped(state_dict, prefix).items()}
     filters = {name: given.pop(name) for name in list(given) if name.split(".")[-1] == "resample_filter"}
     if resample_filter is not None:
         _check_filters(filters, resample_filter)
@@ -58,6 +61,32 @@ def to_params(
             )
         converted[name] = value
     return jax.tree_util.tree_map_with_path(lambda path, leaf: converted[name_of(path)], like)
+
+
+WRAPPERS = ("module", "_orig_mod")
+"""What torch's parallel wrappers and torch.compile put into the names of what they wrap, whole networks or parts."""
+
+
+def unwrapped(state_dict: Mapping[str, T], prefix: str = "") -> dict[str, T]:
+    """The part of a state dict whose names start with a prefix, under their names without it and without `WRAPPERS`.
+
+    Raises: CheckpointFormatError when a name is then there twice.
+    Example:
+      >>> unwrapped({"module._orig_mod.a.weight": 1, "b.module.c": 2})
+      {'a.weight': 1, 'b.c': 2}
+      >>> unwrapped({"module.model.a": 1, "module.u": 2}, "model.")
+      {'a': 1}
+    """
+    bare = lambda name: ".".join(part for part in name.split(".") if part not in WRAPPERS)  # noqa: E731
+    found: dict[str, T] = {}
+    for name, value in state_dict.items():
+        if not bare(name).startswith(bare(prefix)):
+            continue
+        short = bare(name).removeprefix(bare(prefix))
+        if short in found:
+            raise CheckpointFormatError(f"{short} is there twice: {name} is its name in a wrapper")
+        found[short] = value
+    return found
 
 
 def _check_filters(filters: Mapping[str, np.ndarray], taps: Sequence[float]) -> None:
@@ -90,7 +119,7 @@ def abstract_params(net: Any) -> Params:
     """Shapes of a network's parameters, without allocating any."""
     x = jax.ShapeDtypeStruct((1, net.img_resolution, net.img_resolution, net.in_channels), jnp.float32)
     more = {"low_res": x} if getattr(net, "super_resolution", False) else {}
-    return jax.eval_shape(net.init, jax.random.key(0), x, jax.ShapeDtypeStruct((1,), jnp.float32), **more)
+    return jax.eval_shape(net.init, keys.of_seed(0), x, jax.ShapeDtypeStruct((1,), jnp.float32), **more)
 
 
 def from_torch(value: np.ndarray) -> np.ndarray:

@@ -12,18 +12,21 @@ from jaxdiff.nets.layers import Conv, Image
 from jaxdiff.nets.unet_guided import check_attributes, encode, time_embedding
 from jaxdiff.types import Array
 
-Pool = Literal["adaptive", "attention"]
+Pool = Literal["adaptive", "attention", "spatial", "spatial_v2"]
+HIDDEN = 2048
+"""Width of the hidden layer of the spatial pools."""
 
 
 class GuidedClassifier(nn.Module):
     """Logits [B, out_channels] of a noisy image x_t at step t.
 
     Attributes: as `GuidedUNet`; out_channels is the number of classes.
-      pool: "attention" (ADM's), or "adaptive", the mean over positions.
+      pool: "attention" (ADM's), or "adaptive", the mean over positions; "spatial" and "spatial_v2" take the mean over
+        positions of what every block of the encoder returns through a hidden layer, with ReLU, or with norm and SiLU.
     Call: net.apply(params, x [B, H, W, C], noise_labels [] or [B]) -> [B, out_channels].
     Raises: ValueError as `GuidedUNet`.
-    Reference: Dhariwal & Nichol 2021, section 4.3 and Appendix I. The authors' pools "spatial" and "spatial_v2", which
-      no published model uses, are left out.
+    Reference: Dhariwal & Nichol 2021, section 4.3 and Appendix I; the spatial pools are the authors' code's, which no
+      published model uses.
     """
 
     img_resolution: int
@@ -62,7 +65,9 @@ class GuidedClassifier(nn.Module):
         check_choice("pool", self.pool, Pool)
         out_type = jnp.promote_types(x.dtype, jnp.float32)
         emb = time_embedding(self, noise_labels, out_type)
-        x, _ = encode(self, x if self.dtype is None else x.astype(self.dtype), emb, train)
+        x, skips = encode(self, x if self.dtype is None else x.astype(self.dtype), emb, train)
+        if self.pool.startswith("spatial"):
+            return self.of_means([*skips, x]).astype(out_type)
         x = nn.silu(norm32("out_0", self.dtype)(x))
         if self.pool == "adaptive":
             x = jnp.mean(x, axis=(1, 2), keepdims=True)
@@ -71,6 +76,14 @@ class GuidedClassifier(nn.Module):
             head = self.head_channels or x.shape[-1] // self.num_heads
             logits = AttentionPool(self.out_channels, head, self.dtype, name="out_2")(x)
         return logits.astype(out_type)
+
+    def of_means(self, blocks: Sequence[Image]) -> Array:
+        """Logits from the mean over positions of each block's output; made inside `__call__`."""
+        means = jnp.concatenate([jnp.mean(block, axis=(1, 2)) for block in blocks], axis=-1)
+        hidden = dense(HIDDEN, means.shape[-1], "out_0", self.dtype)(means)
+        if self.pool == "spatial":
+            return dense(self.out_channels, HIDDEN, "out_2", self.dtype)(nn.relu(hidden))
+        return dense(self.out_channels, HIDDEN, "out_3", self.dtype)(nn.silu(norm32("out_1", self.dtype)(hidden)))
 
 
 class AttentionPool(nn.Module):

@@ -1,25 +1,27 @@
 """What a U-Net is told beside the image: the noise level, a class, the augmentation; and the checks on shapes."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.layers import Init, bounded, scaled
+from jaxdiff.nets.layers import Init, Nonlinearity, activation, bounded, scaled
 from jaxdiff.types import Array, ArrayLike
 
 EmbeddingType = Literal["positional", "fourier"]
 
 
 class Conditioning(nn.Module):
-    """One embedding vector [B or 1, features] for all blocks: SiLU(W1 SiLU(W0 (noise + class + augmentation))).
+    """One embedding vector [B or 1, features] for all blocks: act(W1 act(W0 (noise + class + augmentation))).
 
     Attributes:
       noise_features: width of the noise label's embedding; features: width of the result.
-      label_dim, augment_dim, label_dropout, embedding_type: as the networks name them.
+      label_dim, augment_dim, label_dropout, embedding_type, nonlinearity: as the networks name them.
+    Raises: ValueError for another embedding_type or nonlinearity.
     """
 
     noise_features: int
@@ -30,11 +32,13 @@ class Conditioning(nn.Module):
     embedding_type: EmbeddingType
     kernel_init: Init
     dtype: Any = None
+    nonlinearity: Nonlinearity = "swish"
 
     @nn.compact
     def __call__(
         self, batch: int, noise_labels: Array, class_labels: Array | None, augment_labels: Array | None, train: bool
     ) -> Array:
+        check_choices(self)
         linear = lambda features, name, bias=True: nn.Dense(  # noqa: E731
             features, bias, dtype=self.dtype, kernel_init=self.kernel_init, name=name
         )
@@ -52,8 +56,9 @@ class Conditioning(nn.Module):
             augment = linear(self.noise_features, "map_augment", bias=False)
             if augment_labels is not None or self.is_initializing():
                 emb = emb + augment(_or_zeros(augment_labels, self.augment_dim, t))
-        emb = nn.silu(linear(self.features, "map_layer0")(emb))
-        return nn.silu(linear(self.features, "map_layer1")(emb))
+        activate = activation(self.nonlinearity)
+        emb = activate(linear(self.features, "map_layer0")(emb))
+        return activate(linear(self.features, "map_layer1")(emb))
 
 
 class AdmConditioning(nn.Module):
@@ -136,6 +141,13 @@ def check_levels(img_resolution: int, model_channels: int, channel_mult: Sequenc
             raise ValueError(
                 f"model_channels={model_channels} times {mult} must be 4 or more and a multiple of min(32, C // 4)"
             )
+
+
+def check_choices(options: Any) -> None:
+    """Raise ValueError unless every field of a dataclass that is declared a Literal holds one of its values."""
+    for field in dataclasses.fields(options):
+        if get_origin(field.type) is Literal:
+            check_choice(field.name, getattr(options, field.name), field.type)
 
 
 def check_choice(name: str, value: str, choices: Any) -> None:

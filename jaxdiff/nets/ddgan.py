@@ -1,16 +1,14 @@
 """The generator of denoising diffusion GANs: NCSN++ that is told a latent through adaptive group norm."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxdiff.nets.conditioning import Conditioning, check_image
 from jaxdiff.nets.ddgan_blocks import LatentBlock, LatentMap
-from jaxdiff.nets.layers import Conv, Image, recomputed, resample, strided_conv, xavier_uniform
-from jaxdiff.nets.unet_frame import Direction, EncoderType, UNetFrame
+from jaxdiff.nets.layers import Image, Resample, recomputed, xavier_uniform
+from jaxdiff.nets.unet_frame import DownFilter, EncoderType, UNetFrame
 from jaxdiff.types import Array
 
 
@@ -21,10 +19,6 @@ class Generator(UNetFrame):
       latent_dim: length of z.
       map_features, map_layers: width of the mapped latent, and hidden layers of the mapping network.
       block: `LatentBlock`, or `OneNormBlock` where only the first norm of each block sees the latent.
-      conditional: whether the network is told the time.
-      resblock_updown: False for DDPM's blocks, with layers between them that change the resolution.
-      resample_conv: whether those layers are convolutions or only filter.
-      resample_filter: (1, 1) for nearest neighbours upwards, means and strided convolutions downwards.
       tanh: whether images are bounded to [-1, 1].
 
     Call: net.apply(params, x [B, H, W, C], noise_labels [] or [B], z [B, latent_dim], train=False,
@@ -37,13 +31,12 @@ class Generator(UNetFrame):
     num_blocks: int = 2
     dropout: float = 0.0
     encoder_type: EncoderType = "residual"
-    resample_filter: tuple[int, ...] = (1, 3, 3, 1)
+    resample_filter: Sequence[float] | None = (1, 3, 3, 1)
+    down_filter: DownFilter = "convolve"
     latent_dim: int = 100
     map_features: int = 256
     map_layers: int = 4
     block: type[LatentBlock] = LatentBlock
-    conditional: bool = True
-    resample_conv: bool = True
     tanh: bool = True
 
     @nn.compact
@@ -64,35 +57,15 @@ class Generator(UNetFrame):
         x = self._decode(*self._encode(x, told, train), told, train).astype(out_type)
         return jnp.tanh(x) if self.tanh else x
 
-    def _block(self, features: int, name: str, attend: bool = False, **kwargs: Any) -> nn.Module:
+    def _block(self, features: int, name: str, attend: bool = False, direction: Resample = None) -> nn.Module:
         return recomputed(self.block, self.remat)(
             features,
-            taps=self.resample_filter,
+            direction,
+            self._taps(direction),
             num_heads=int(attend),
             dropout=self.dropout,
             skip_scale=self.skip_scale,
             group_channels=self.group_channels,
             dtype=self.dtype,
             name=name,
-            **kwargs,
         )
-
-    def _between(self, features: int, direction: Direction, name: str) -> Any:
-        return resampling(features, direction, self.resample_filter, self.resample_conv, self.dtype, name)
-
-    def _pyramid(self, features: int, direction: Direction, name: str) -> Any:
-        return resampling(features, direction, self.resample_filter, True, self.dtype, name)
-
-
-def resampling(
-    features: int, direction: Direction, taps: Sequence[float], conv: bool, dtype: Any, name: str
-) -> Callable[[Image], Image]:
-    """A layer that changes the resolution, with a 3x3 convolution or without.
-
-    Taps (1, 1) mean nearest neighbours upwards; downwards a convolution of stride 2, or means without one.
-    """
-    if not conv:
-        return partial(resample, taps=taps, direction=direction)
-    if direction == "down" and tuple(taps) == (1, 1):
-        return strided_conv(features, dtype, name)
-    return Conv(features, 3, direction, taps, True, dtype=dtype, name=name)

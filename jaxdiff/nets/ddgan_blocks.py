@@ -84,7 +84,7 @@ class LatentBlock(nn.Module):
       num_heads: 0 for no attention.
       skip_scale: factor on every residual sum.
       skip_kernel: of the convolution on a skip of another width or resolution.
-      adaptive_norms: 2; or 1, which leaves the second norm an ordinary one.
+      adaptive_norms: 2; or 1, which leaves the second norm an ordinary one. ValueError for others.
       group_channels: a group of norm has at least so many channels, as long as there are 32 groups or fewer.
     Reference: Xiao et al. 2022, Appendix C.1; Song et al. 2021, Appendix H, for what surrounds the norms and for how
       parameters start: Xavier uniform, 1e-5 of it before every sum.
@@ -103,6 +103,8 @@ class LatentBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Image, told: tuple[Array, Array | None], train: bool = False) -> Image:
+        if self.adaptive_norms not in (1, 2):
+            raise ValueError(f"adaptive_norms must be 1 or 2, got {self.adaptive_norms}")
         z, time = told
         conv = lambda kernel, init, name, **kwargs: Conv(  # noqa: E731
             self.features, kernel, kernel_init=init, dtype=self.dtype, name=name, **kwargs

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, Float
+from jaxdiff.types import Array, Float, floating
 
 
 def positional(
@@ -26,6 +26,7 @@ def positional(
       >>> positional(jnp.zeros(1), 4).tolist()
       [[0.0, 0.0, 1.0, 1.0]]
     """
+    t = floating(t)
     k = jnp.arange(channels // 2, dtype=t.dtype) / (channels // 2 - end_point)
     angle = t[:, None] * (max_period**-k)[None]
     halves = [jnp.sin(angle), jnp.cos(angle)]

@@ -30,6 +30,7 @@ class ResBlock(nn.Module):
       features: output channels.
       direction: "up" or "down" resamples both branches, after the first norm and SiLU, by nearest neighbours or means.
       adaptive_scale: the embedding scales and shifts the second norm (adaptive group norm) instead of being added.
+      spatial_skip: where the channels change, the skip is a 3x3 convolution instead of a 1x1 (the authors' use_conv).
     Reference: Nichol & Dhariwal 2021, Appendix A; Dhariwal & Nichol 2021, section 3.1.
     """
 
@@ -38,6 +39,7 @@ class ResBlock(nn.Module):
     adaptive_scale: bool = True
     dropout: float = 0.0
     dtype: Any = None
+    spatial_skip: bool = False
 
     @nn.compact
     def __call__(self, x: Image, emb: Array, train: bool = False) -> Image:
@@ -56,7 +58,10 @@ class ResBlock(nn.Module):
         h = nn.Dropout(self.dropout, deterministic=not train)(nn.silu(h))
         h = Conv(self.features, 3, kernel_init=ZERO, dtype=self.dtype, name="out_layers_3")(h)
         if x.shape[-1] != self.features:
-            skip = Conv(self.features, 1, kernel_init=DEFAULT, bias_scale=1.0, dtype=self.dtype, name="skip_connection")
+            skip = Conv(
+                self.features, 3 if self.spatial_skip else 1, kernel_init=DEFAULT, bias_scale=1.0, dtype=self.dtype,
+                name="skip_connection",
+            )  # fmt: skip
             x = skip(x)
         return x + h
 

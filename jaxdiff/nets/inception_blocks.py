@@ -25,8 +25,6 @@ shrink: Pool = partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2))
 class Standardise(nn.Module):
     """scale (x - mean) / sqrt(var + 1e-3) + bias: batch norm in inference, whose statistics are fixed parameters."""
 
-    dtype: Any = None
-
     @nn.compact
     def __call__(self, x: Image) -> Image:
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
@@ -53,7 +51,7 @@ class Unit(nn.Module):
             self.features, self.kernel, self.stride, self.padding, use_bias=False, precision=self.precision,
             dtype=self.dtype, name="conv",
         )  # fmt: skip
-        return nn.relu(Standardise(self.dtype, name="bn")(conv(x)))
+        return nn.relu(Standardise(name="bn")(conv(x)))
 
 
 class Block(nn.Module):

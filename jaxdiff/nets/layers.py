@@ -1,4 +1,4 @@
-"""Layers that the U-Nets share: initialisations, convolution with resampling, group norm, attention, dropout."""
+"""Layers that the U-Nets share: initialisations, convolution with resampling, activations, group norm, attention."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -16,6 +16,27 @@ Image = Array
 Init = Callable[..., Array]
 """An initialiser as jax.nn.initializers makes them."""
 Resample = Literal["up", "down"] | None
+Nonlinearity = Literal["swish", "elu", "relu", "lrelu"]
+ACTIVATIONS: dict[Nonlinearity, Callable[[Array], Array]] = {
+    "swish": nn.silu,
+    "elu": nn.elu,
+    "relu": nn.relu,
+    "lrelu": functools.partial(nn.leaky_relu, negative_slope=0.2),
+}
+"""By the names of Song et al.'s configurations."""
+
+
+def activation(nonlinearity: Nonlinearity) -> Callable[[Array], Array]:
+    """The activation of a name; "lrelu" is leaky with a slope of 0.2.
+
+    Raises: ValueError for another name.
+    Example:
+      >>> activation("lrelu")(jnp.array([-5.0, 5.0])).tolist()
+      [-1.0, 5.0]
+    """
+    if nonlinearity not in ACTIVATIONS:
+        raise ValueError(f"nonlinearity must be one of {', '.join(ACTIVATIONS)}, got {nonlinearity!r}")
+    return ACTIVATIONS[nonlinearity]
 
 
 def scaled(init: Init, scale: float) -> Init:
@@ -38,24 +59,35 @@ def bounded(bound: float) -> Init:
     return lambda key, shape, dtype=jnp.float32, **kwargs: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def upfirdn(x: Image, taps: Sequence[float], axis: int, up: int, down: int, pad: tuple[int, int]) -> Image:
-    """Zeros between pixels, convolution with the taps, every down-th pixel; along one axis.
+def upfirdn(
+    x: Image, taps: Sequence[Any], axis: int | tuple[int, int], up: int, down: int, pad: tuple[int, int]
+) -> Image:
+    """Zeros between pixels, convolution with the taps, every down-th pixel; along one axis, or two at once.
 
     Args:
       x: [B, H, W, C].
-      taps: the filter; a true convolution, which turns it round.
+      taps: the filter, [K]; or [K, L] for a pair of axes, separable or not. A true convolution, which turns it round.
       up: up - 1 zeros are put between pixels.
       down: every so many-th pixel is kept.
-      pad: zeros at both ends; negative ones crop.
+      pad: zeros at both ends of each axis; negative ones crop.
+    Raises: ValueError for taps of other than one dimension an axis.
     Reference: Karras et al. 2020 (StyleGAN 2). Written as a sum of shifted images, which XLA fuses; a depthwise
       convolution is many times slower on CPUs.
     """
-    padding = [(*pad, up - 1) if axis == other else (0, 0, 0) for other in range(x.ndim)]
+    axes, weights = np.atleast_1d(axis), np.flip(np.asarray(taps))
+    if weights.ndim != len(axes):
+        raise ValueError(f"taps must have one dimension for each of the axes {axis}, got {weights.shape}")
+    padding = [(*pad, up - 1) if other in axes else (0, 0, 0) for other in range(x.ndim)]
     padded = jax.lax.pad(x, jnp.zeros((), x.dtype), padding)
-    stop = padded.shape[axis] - len(taps) + 1
-    shifted = [jax.lax.slice_in_dim(padded, k, stop + k, down, axis) for k in range(len(taps))]
-    terms = [image * jnp.asarray(w, x.dtype) for image, w in zip(shifted, taps[::-1], strict=True)]
-    return functools.reduce(jnp.add, terms)
+    stride = [down if other in axes else 1 for other in range(x.ndim)]
+
+    def term(index: tuple[int, ...]) -> Image:
+        start, stop = [0] * x.ndim, list(padded.shape)
+        for other, first, length in zip(axes, index, weights.shape, strict=True):
+            start[other], stop[other] = first, padded.shape[other] - length + 1 + first
+        return jax.lax.slice(padded, start, stop, stride) * jnp.asarray(weights[index], x.dtype)
+
+    return functools.reduce(jnp.add, map(term, np.ndindex(*weights.shape)))
 
 
 def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | None = None) -> Image:
@@ -63,11 +95,16 @@ def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | No
 
     Args:
       x: [B, H, W, C].
-      taps: the separable filter, of even length; its sum does not matter.
+      taps: the separable filter, of even length; its sum does not matter. "up" convolves with it and "down"
+        correlates, as EDM; where a reference convolves downwards too, as StyleGAN 2, score SDE and DDGAN, turn it
+        round by `convolving`. Only filters that are not symmetric know the difference.
       direction: "up" puts zeros between pixels and doubles the filter; "down" keeps every second pixel.
       pad: zeros at every border; the default keeps the image centred.
+    Raises: ValueError for another direction.
     Reference: Karras et al. 2020 (StyleGAN 2), whose filter is [1, 3, 3, 1].
     """
+    if direction not in ("up", "down"):
+        raise ValueError(f"direction must be up or down, got {direction!r}")
     length = len(taps)
     pad = (length - 1) // 2 if pad is None else pad
     weights = np.asarray(taps, np.float64) / np.sum(taps)
@@ -80,13 +117,23 @@ def resample(x: Image, taps: Sequence[float], direction: Resample, pad: int | No
     return x
 
 
+def convolving(taps: Sequence[float], direction: Resample) -> tuple[float, ...]:
+    """Taps for `resample` and `Conv`, so that they convolve with these in both directions.
+
+    Example:
+      >>> convolving((1, 2, 1, 0), "up"), convolving((1, 2, 1, 0), "down")
+      ((1, 2, 1, 0), (0, 1, 2, 1))
+    """
+    return tuple(taps[::-1] if direction == "down" else taps)
+
+
 class Conv(nn.Module):
     """Convolution, optionally after (or fused with) a change of resolution.
 
     Attributes:
       kernel: odd size; the image is padded by kernel // 2. 0 changes the resolution only.
       direction: "up", "down" or None.
-      taps: the resampling filter.
+      taps: the resampling filter, in the orientation of `resample`.
       fused: convolve at the higher resolution with one common padding, which differs at the borders.
       bias_scale: biases start in U(-b, b), b = bias_scale / sqrt(fan_in).
       bias: whether there is one.
@@ -119,7 +166,7 @@ class Conv(nn.Module):
         elif self.direction == "up":
             y = convolve(resample(x, self.taps, "up", max(f_pad - w_pad, 0)), kernel, max(w_pad - f_pad, 0))
         else:
-            y = resample(convolve(x, kernel, w_pad + f_pad), self.taps, "down", 0)
+            y = resample(convolve(x, kernel, w_pad + f_pad), self.taps, self.direction, 0)
         return y if bias is None else y + bias[None, None, None]
 
 
@@ -143,6 +190,22 @@ def strided_conv(features: int, dtype: Any, name: str) -> nn.Conv:
     """A 3x3 convolution of stride 2, padded at the lower and right border only, as DDPM's."""
     padding = ((0, 1), (0, 1))
     return nn.Conv(features, (3, 3), (2, 2), padding, dtype=dtype, kernel_init=xavier_uniform(), name=name)
+
+
+def resampling(
+    features: int, direction: Literal["up", "down"], taps: Sequence[float] | None, conv: bool, dtype: Any, name: str
+) -> Callable[[Image], Image]:
+    """A layer that changes the resolution, with a 3x3 convolution, which is fused with the filter, or without.
+
+    Args:
+      taps: in the orientation of `resample`. None for no filter: nearest neighbours upwards; downwards a convolution of
+        stride 2, or means without one.
+    """
+    if not conv:
+        return functools.partial(resample, taps=taps or (1, 1), direction=direction)
+    if direction == "down" and taps is None:
+        return strided_conv(features, dtype, name)
+    return Conv(features, 3, direction, taps or (1, 1), True, dtype=dtype, name=name)
 
 
 def group_norm(channels: int, eps: float, dtype: Any, name: str, least: int = 4) -> nn.GroupNorm:

@@ -1,13 +1,14 @@
-"""NCSNv2's network: a dilated residual encoder and a RefineNet decoder, which is not told the noise level."""
+"""NCSNv2's network, a dilated residual encoder and a RefineNet decoder, and NCSN's, which is told the level."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxdiff.nets.conditioning import check_inputs
-from jaxdiff.nets.layers import Image
+from jaxdiff.nets.layers import Image, Nonlinearity, activation
 from jaxdiff.nets.refinenet_blocks import InstanceNormPlus, RefineBlock, ResidualBlock, conv
 from jaxdiff.types import Array
 
@@ -24,12 +25,16 @@ class NCSNv2(nn.Module):
       dilations: of each stage's convolutions. A stage of dilation 1 halves the resolution, but for the first; others
         keep it. The defaults are the network for 64 pixels; (1, 2, 2, 4, 4) with (1, 1, 1, 2, 4) is that for 128.
       refine_mult: width multipliers of the decoder, deepest stage first; None for that of the stage above each, and
-        (2, 2, 2, 1) is how the JAX code of score SDEs builds the default network.
+        (2, 2, 2, 1) is how the JAX code of score SDEs builds the default network. The deepest fuses nothing and keeps
+        the encoder's width, whatever its multiplier.
       sigmas: noise levels; the output is divided by the one that the noise label points at, sigmas[int(label)]. None
         for F itself, where noise labels do not matter.
       centered: images lie around 0; else in [0, 1], and are mapped to [-1, 1] first.
       population_variance: of InstanceNorm++, see there. False is the PyTorch code, True the JAX code of score SDEs.
       half_pixel: convention of bilinear resizing. False aligns corners as the PyTorch code, True is the JAX code's.
+      nonlinearity: activation everywhere; "lrelu" is leaky with a slope of 0.2.
+      num_levels: 0; or for NCSN, whose norms are told which of so many levels it is. Noise labels are indices then, and
+        the output is the score itself.
       dtype: type of computation; parameters and output are float32.
 
     Call: net.apply(params, x [B, H, W, C], noise_labels [] or [B], train=False) -> [B, H, W, C]; nothing depends
@@ -49,6 +54,8 @@ class NCSNv2(nn.Module):
     centered: bool = True
     population_variance: bool = False
     half_pixel: bool = False
+    nonlinearity: Nonlinearity = "elu"
+    num_levels: int = 0
     dtype: Any = None
 
     @property
@@ -67,31 +74,35 @@ class NCSNv2(nn.Module):
         check_inputs(self, x, noise_labels, None, None)
         out_type = jnp.promote_types(x.dtype, jnp.float32)
         h = x if self.centered else 2 * x - 1
+        index = jnp.broadcast_to(jnp.asarray(noise_labels).reshape(-1).astype(jnp.int32), x.shape[:1])
+        told = (index,) if self.num_levels else ()
+        norm = partial(InstanceNormPlus, self.population_variance, self.dtype, self.num_levels)
         h = conv(h, self.model_channels, "begin_conv", self.dtype)
         stages = []
-        for index, (mult, dilation) in enumerate(zip(self.channel_mult, self.dilations, strict=True)):
+        for stage, (mult, dilation) in enumerate(zip(self.channel_mult, self.dilations, strict=True)):
             for block in range(2):
-                first = index > 0 and block == 0
+                first = stage > 0 and block == 0
                 h = ResidualBlock(
                     mult * self.model_channels, first and dilation == 1, dilation, first and dilation > 1,
-                    self.population_variance, self.dtype, name=f"res{index + 1}_{block}",
-                )(h)  # fmt: skip
+                    self.population_variance, self.dtype, self.nonlinearity, self.num_levels,
+                    name=f"res{stage + 1}_{block}",
+                )(h, *told)  # fmt: skip
             stages.append(h)
         mults = self.refine_mult or (*self.channel_mult[-2::-1], self.channel_mult[0])
-        for index, (mult, skip) in enumerate(zip(mults, reversed(stages), strict=True), 1):
+        for stage, (mult, skip) in enumerate(zip(mults, reversed(stages), strict=True), 1):
             refine = RefineBlock(
-                mult * self.model_channels, 3 if index == len(stages) else 1, self.half_pixel, self.dtype,
-                name=f"refine{index}",
+                mult * self.model_channels, 3 if stage == len(stages) else 1, self.half_pixel, self.dtype,
+                self.nonlinearity, norm if self.num_levels else None, name=f"refine{stage}",
             )  # fmt: skip
-            h = refine([skip] if index == 1 else [skip, h], (skip.shape[1], skip.shape[2]))
-        h = nn.elu(InstanceNormPlus(self.population_variance, self.dtype, name="normalizer")(h))
+            h = refine([skip] if stage == 1 else [skip, h], (skip.shape[1], skip.shape[2]), *told)
+        h = activation(self.nonlinearity)(norm(name="normalizer")(h, *told))
         h = conv(h, self.in_channels, "end_conv", self.dtype).astype(out_type)
         if self.sigmas is None:
             return h
-        sigma = jnp.asarray(self.sigmas, out_type)[jnp.asarray(noise_labels).reshape(-1).astype(jnp.int32)]
-        return h / sigma[:, None, None, None]
+        return h / jnp.asarray(self.sigmas, out_type)[index][:, None, None, None]
 
     def _check_attributes(self) -> None:
+        activation(self.nonlinearity)
         if self.model_channels < 2:
             raise ValueError(
                 f"model_channels must be 2 or more, for a variance over channels, got {self.model_channels}"
@@ -112,3 +123,5 @@ class NCSNv2(nn.Module):
             )
         if self.sigmas is not None and not (len(self.sigmas) and min(self.sigmas) > 0):
             raise ValueError(f"sigmas must be positive noise levels, got {self.sigmas}")
+        if self.num_levels and self.sigmas is not None and len(self.sigmas) != self.num_levels:
+            raise ValueError(f"num_levels={self.num_levels} must be the number of sigmas, {len(self.sigmas)}")

@@ -1,6 +1,10 @@
-"""The blocks of NCSNv2's RefineNet. Their parts bear the names of the published weights; all activations are ELU."""
+"""The blocks of NCSNv2's RefineNet, and of NCSN's, whose norms are told the level.
 
-from collections.abc import Sequence
+Their parts bear the names of the published weights.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -8,11 +12,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.nets.layers import Image, bounded, kaiming_uniform, resample
+from jaxdiff.nets.layers import Image, Nonlinearity, activation, bounded, kaiming_uniform, resample
 from jaxdiff.types import Array
 
 AROUND_ONE = lambda key, shape, dtype=jnp.float32: 1 + 0.02 * jax.random.normal(key, shape, dtype)  # noqa: E731
 """N(1, 0.02^2)."""
+Norm = Callable[..., "InstanceNormPlus"]
+"""norm(name=...), called with an image and the level [B]."""
+
+
+def ones_ones_zeros(key: Array, shape: tuple[int, int]) -> Array:
+    """A row of gamma and alpha, N(1, 0.02^2), and beta, 0, for each level: [levels, 3 channels]."""
+    levels, width = shape
+    return jnp.concatenate([AROUND_ONE(key, (levels, 2 * width // 3)), jnp.zeros((levels, width // 3))], axis=1)
 
 
 def conv(
@@ -35,18 +47,26 @@ class InstanceNormPlus(nn.Module):
 
     Attributes:
       population_variance: v divides by the number of channels C, instead of C - 1.
+      num_levels: gamma, alpha and beta are rows of a table with so many entries, one of each level; 0 for one of all.
       dtype: of the result; statistics are taken in float32 or better.
     Reference: Song & Ermon 2019, Appendix A; here gamma multiplies both terms, as in the published code.
     """
 
     population_variance: bool = False
     dtype: Any = None
+    num_levels: int = 0
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image, level: Array | None = None) -> Image:
         channels = x.shape[-1]
-        alpha, gamma = (self.param(name, AROUND_ONE, (channels,))[None, None, None] for name in ("alpha", "gamma"))
-        beta = self.param("beta", nn.initializers.zeros, (channels,), jnp.float32)[None, None, None]
+        if (level is None) == bool(self.num_levels):
+            raise ValueError(f"level must be given where a norm has num_levels, got {level} with {self.num_levels}")
+        if self.num_levels:
+            table = self.param("embedding", ones_ones_zeros, (self.num_levels, 3 * channels))
+            gamma, alpha, beta = jnp.split(table[level][:, None, None], 3, axis=-1)
+        else:
+            alpha, gamma = (self.param(name, AROUND_ONE, (channels,))[None, None, None] for name in ("alpha", "gamma"))
+            beta = self.param("beta", nn.initializers.zeros, (channels,), jnp.float32)[None, None, None]
         h = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         mu = h.mean((1, 2), keepdims=True)
         m, v = mu.mean(-1, keepdims=True), mu.var(-1, keepdims=True, ddof=0 if self.population_variance else 1)
@@ -56,13 +76,15 @@ class InstanceNormPlus(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """norm, ELU, conv, norm, ELU, conv, + skip.
+    """norm, activation, conv, norm, activation, conv, + skip.
 
     Attributes:
       features: output channels.
       down: half the resolution, by means of 2x2 after the second convolution and after a 1x1 one on the skip.
       dilation: above 1, pixels that a convolution reads are that far apart; the resolution stays.
       project: a 3x3 convolution on the skip.
+      nonlinearity: the activation, as all blocks here.
+      num_levels: of the norms, which are then told the level.
     Reference: Song & Ermon 2019, Appendix A.
     """
 
@@ -72,13 +94,16 @@ class ResidualBlock(nn.Module):
     project: bool = False
     population_variance: bool = False
     dtype: Any = None
+    nonlinearity: Nonlinearity = "elu"
+    num_levels: int = 0
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
-        norm = lambda name: InstanceNormPlus(self.population_variance, self.dtype, name=name)  # noqa: E731
-        h = nn.elu(norm("normalize1")(x))
+    def __call__(self, x: Image, level: Array | None = None) -> Image:
+        norm = partial(InstanceNormPlus, self.population_variance, self.dtype, self.num_levels)
+        activate = activation(self.nonlinearity)
+        h = activate(norm(name="normalize1")(x, level))
         h = conv(h, x.shape[-1], "conv1", self.dtype, dilation=self.dilation)
-        h = nn.elu(norm("normalize2")(h))
+        h = activate(norm(name="normalize2")(h, level))
         if self.down:
             pooled = lambda kernel, name: ConvMeanPool(self.features, kernel, self.dtype, name=name)  # noqa: E731
             return pooled(1, "shortcut")(x) + pooled(3, "conv2")(h)
@@ -103,10 +128,11 @@ class RefineBlock(nn.Module):
     """Residual convolutions on every input, their fusion at one resolution, chained pooling, residual convolutions.
 
     Attributes:
-      features: output channels.
+      features: output channels; those of the input, where there is only one.
       num_outputs: residual units behind the pooling.
       half_pixel: how the fusion resizes, see `resize`.
-    Call: block.apply(params, xs, size): xs images [B, H_i, W_i, C_i], size (H, W) -> [B, H, W, features].
+      norm: makes the norms of NCSN before every convolution, called with an image and the level; NCSNv2 has none.
+    Call: block.apply(params, xs, size, level): xs images [B, H_i, W_i, C_i], size (H, W) -> [B, H, W, features].
     Reference: Lin et al. 2017 (RefineNet), Figure 3; Song & Ermon 2020, Appendix B.
     """
 
@@ -114,27 +140,34 @@ class RefineBlock(nn.Module):
     num_outputs: int = 1
     half_pixel: bool = False
     dtype: Any = None
+    nonlinearity: Nonlinearity = "elu"
+    norm: Norm | None = None
 
     @nn.compact
-    def __call__(self, xs: Sequence[Image], size: tuple[int, int]) -> Image:
-        hs = [ResidualConvs(2, self.dtype, name=f"adapt_convs_{i}")(x) for i, x in enumerate(xs)]
-        h = hs[0] if len(hs) == 1 else Fusion(self.features, self.half_pixel, self.dtype, name="msf")(hs, size)
-        h = ChainedPooling(self.dtype, name="crp")(h)
-        return ResidualConvs(self.num_outputs, self.dtype, name="output_convs")(h)
+    def __call__(self, xs: Sequence[Image], size: tuple[int, int], level: Array | None = None) -> Image:
+        shared = {"dtype": self.dtype, "nonlinearity": self.nonlinearity, "norm": self.norm}
+        hs = [ResidualConvs(2, **shared, name=f"adapt_convs_{i}")(x, level) for i, x in enumerate(xs)]
+        fusion = Fusion(self.features, self.half_pixel, self.dtype, self.norm, name="msf")
+        h = hs[0] if len(hs) == 1 else fusion(hs, size, level)
+        h = ChainedPooling(**shared, name="crp")(h, level)
+        return ResidualConvs(self.num_outputs, **shared, name="output_convs")(h, level)
 
 
 class ResidualConvs(nn.Module):
-    """RCU: so many times x + conv(ELU(conv(ELU(x)))), without biases."""
+    """RCU: so many times x + conv(act(conv(act(x)))), without biases."""
 
     num_blocks: int
     dtype: Any = None
+    nonlinearity: Nonlinearity = "elu"
+    norm: Norm | None = None
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
+    def __call__(self, x: Image, level: Array | None = None) -> Image:
         for block in range(1, self.num_blocks + 1):
             h = x
             for stage in (1, 2):
-                h = conv(nn.elu(h), x.shape[-1], f"{block}_{stage}_conv", self.dtype, bias=False)
+                h = self.norm(name=f"{block}_{stage}_norm")(h, level) if self.norm else h
+                h = conv(activation(self.nonlinearity)(h), x.shape[-1], f"{block}_{stage}_conv", self.dtype, bias=False)
             x = x + h
         return x
 
@@ -145,23 +178,29 @@ class Fusion(nn.Module):
     features: int
     half_pixel: bool = False
     dtype: Any = None
+    norm: Norm | None = None
 
     @nn.compact
-    def __call__(self, xs: Sequence[Image], size: tuple[int, int]) -> Image:
+    def __call__(self, xs: Sequence[Image], size: tuple[int, int], level: Array | None = None) -> Image:
+        if self.norm:
+            xs = [self.norm(name=f"norms_{i}")(x, level) for i, x in enumerate(xs)]
         hs = [conv(x, self.features, f"convs_{i}", self.dtype) for i, x in enumerate(xs)]
         return sum((resize(h, size, self.half_pixel) for h in hs[1:]), resize(hs[0], size, self.half_pixel))
 
 
 class ChainedPooling(nn.Module):
-    """CRP: ELU(x) plus its maximum over 5x5, convolved, plus the same again of that, without biases."""
+    """CRP: act(x) plus its maximum over 5x5, convolved without bias, plus the same again of that; NCSN takes means."""
 
     dtype: Any = None
+    nonlinearity: Nonlinearity = "elu"
+    norm: Norm | None = None
 
     @nn.compact
-    def __call__(self, x: Image) -> Image:
-        x = path = nn.elu(x)
+    def __call__(self, x: Image, level: Array | None = None) -> Image:
+        x = path = activation(self.nonlinearity)(x)
         for index in range(2):
-            path = nn.max_pool(path, (5, 5), padding="SAME")
+            path = self.norm(name=f"norms_{index}")(path, level) if self.norm else path
+            path = (nn.avg_pool if self.norm else nn.max_pool)(path, (5, 5), padding="SAME")
             path = conv(path, x.shape[-1], f"convs_{index}", self.dtype, bias=False)
             x = x + path
         return x

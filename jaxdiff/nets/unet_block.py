@@ -7,12 +7,23 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxdiff.nets.layers import Conv, Image, Init, Resample, bounded, group_norm, self_attention, xavier_uniform
+from jaxdiff.nets.layers import (
+    Conv,
+    Image,
+    Init,
+    Nonlinearity,
+    Resample,
+    activation,
+    bounded,
+    group_norm,
+    self_attention,
+    xavier_uniform,
+)  # fmt: skip
 from jaxdiff.types import Array
 
 
 class UNetBlock(nn.Module):
-    """norm, SiLU, conv, + embedding, norm, SiLU, dropout, conv, + skip, then attention.
+    """norm, activation, conv, + embedding, norm, activation, dropout, conv, + skip, then attention.
 
     Attributes:
       features: output channels.
@@ -24,6 +35,8 @@ class UNetBlock(nn.Module):
       resample_proj: a 1x1 convolution on the skip of a block that changes the resolution.
       kernel_init, zero_init, attn_init: of hidden layers, of layers that start near zero, of queries, keys and values.
       bias_scale: biases start in U(-b, b), b = bias_scale / sqrt(fan_in), but for layers that start near zero.
+      nonlinearity: the activation.
+    Called with x and the embedding [B or 1, E], None for a block that is told nothing.
     Raises: ValueError when the heads do not divide the features.
     Reference: Karras et al. 2022, Appendix F.1; Song et al. 2021, Appendix H; Dhariwal & Nichol 2021, section 3.
     """
@@ -42,10 +55,11 @@ class UNetBlock(nn.Module):
     zero_init: Init = xavier_uniform(0.0)
     attn_init: Init | None = None
     bias_scale: float = 0.0
+    nonlinearity: Nonlinearity = "swish"
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Image, emb: Array, train: bool = False) -> Image:
+    def __call__(self, x: Image, emb: Array | None, train: bool = False) -> Image:
         if self.num_heads and self.features % self.num_heads:
             raise ValueError(f"attention cannot split {self.features} features into {self.num_heads} heads")
         conv = lambda kernel, init, **kwargs: Conv(self.features, kernel, kernel_init=init, dtype=self.dtype, **kwargs)  # noqa: E731
@@ -55,18 +69,23 @@ class UNetBlock(nn.Module):
         if x.shape[-1] != self.features or self.direction:
             kernel = 1 if self.resample_proj or x.shape[-1] != self.features else 0
             skip = conv(kernel, self.kernel_init, name="skip", **resampled)(x)
-        h = nn.silu(group(x.shape[-1], name="norm0")(x))
+        activate = activation(self.nonlinearity)
+        h = activate(group(x.shape[-1], name="norm0")(x))
         h = conv(3, self.kernel_init, name="conv0", **resampled)(h)
-        width = self.features * (2 if self.adaptive_scale else 1)
-        bias = bounded(self.bias_scale / emb.shape[-1] ** 0.5)
-        affine = nn.Dense(width, kernel_init=self.kernel_init, bias_init=bias, dtype=self.dtype, name="affine")
-        params = affine(emb)[:, None, None]
         norm = group(self.features, name="norm1")
-        if self.adaptive_scale:
-            scale, shift = jnp.split(params, 2, axis=-1)
-            h = nn.silu(shift + norm(h) * (scale + 1))
+        if emb is None:
+            h = norm(h)
         else:
-            h = nn.silu(norm(h + params))
+            width = self.features * (2 if self.adaptive_scale else 1)
+            bias = bounded(self.bias_scale / emb.shape[-1] ** 0.5)
+            affine = nn.Dense(width, kernel_init=self.kernel_init, bias_init=bias, dtype=self.dtype, name="affine")
+            params = affine(emb)[:, None, None]
+            if self.adaptive_scale:
+                scale, shift = jnp.split(params, 2, axis=-1)
+                h = shift + norm(h) * (scale + 1)
+            else:
+                h = norm(h + params)
+        h = activate(h)
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         x = self.skip_scale * (skip + conv(3, self.zero_init, name="conv1")(h))
         if self.num_heads:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxdiff import precond
-from jaxdiff.interop.edm import load_edm
+from jaxdiff.interop.edm import from_arguments, load_edm
 from jaxdiff.interop.edm_pickle import read_edm
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.state_dict import published_name
@@ -117,6 +117,11 @@ MISFITS = {
     "no resolution": (dict, {"img_resolution": None}, ["'img_resolution'"]),
     "levels of u": (change("u", np.zeros(7, np.float32)), {"class_name": "iDDPMPrecond"}, ["M is 1000", "7"]),
 }
+
+
+def test_a_class_that_is_not_known_is_named():
+    with pytest.raises(CheckpointFormatError, match="class is 'Imaginary', allowed are VPPrecond, VEPrecond"):
+        from_arguments("Imaginary", {}, 1)
 
 
 @pytest.mark.parametrize("case", MISFITS)

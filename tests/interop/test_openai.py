@@ -1,5 +1,6 @@
 """OpenAI's `.pt` state dicts: small files in the true layout, read without torch, and files that do not fit."""
 
+from dataclasses import replace
 from functools import cache
 
 import jax
@@ -14,6 +15,7 @@ from tests.support import forge
 
 FLAGS = openai.Flags(image_size=32, num_channels=32, num_res_blocks=1, num_heads=2, learn_sigma=True, class_cond=True)
 CLASSIFIER = openai.ClassifierFlags(image_size=32, classifier_width=64, classifier_depth=1)
+SPATIAL = replace(CLASSIFIER, classifier_pool="spatial")
 
 
 def published_shape(path, leaf):
@@ -42,7 +44,7 @@ def made(flags):
     }
 
 
-@pytest.mark.parametrize("flags", [FLAGS, CLASSIFIER], ids=["unet", "classifier"])
+@pytest.mark.parametrize("flags", [FLAGS, CLASSIFIER, SPATIAL], ids=["unet", "classifier", "spatial pool"])
 def test_a_state_dict_becomes_a_network(flags, tmp_path):
     state_dict = state_dict_of(flags)
     path = tmp_path / "model.pt"
@@ -57,6 +59,10 @@ def test_a_state_dict_becomes_a_network(flags, tmp_path):
     assert shape == ((2, 32, 32, 6) if flags is FLAGS else (2, 1000))
     if flags is FLAGS:
         np.testing.assert_array_equal(params["params"]["label_emb"], state_dict["label_emb.weight"])
+    if flags is SPATIAL:
+        # The stem; a block and a halving at each resolution but the last, which has a block; the middle.
+        assert state_dict["out.0.weight"].shape == (2048, 64 + 2 * 64 + 2 * 128 + 2 * 128 + 128 + 128)
+        assert state_dict["out.2.weight"].shape == (1000, 2048)
 
 
 @pytest.mark.parametrize(

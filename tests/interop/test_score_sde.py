@@ -10,7 +10,8 @@ from jaxdiff.interop import score_sde
 from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.score_sde_params import parts
 from jaxdiff.interop.state_dict import abstract_params, published_name
-from tests.parity.test_score_sde_networks import options_of
+from tests.parity.score_sde_networks import config_of
+from tests.parity.test_score_sde_networks import KNOWN, options_of
 from tests.support import forge, reference
 
 PATH = reference.ROOT / "score_sde" / "net_ncsnpp.npz"
@@ -20,7 +21,7 @@ PATH = reference.ROOT / "score_sde" / "net_ncsnpp.npz"
 def published():
     """(options, state dict) of a recorded network: true names in the true order."""
     arrays = reference.load(PATH)
-    return options_of(reference.config(arrays)), reference.subset(arrays, "param")
+    return options_of(config_of(arrays, *KNOWN)), reference.subset(arrays, "param")
 
 
 def port(state_dict, shadow=None):
@@ -47,7 +48,7 @@ def original(state_dict):
             node = module
             for part in within:
                 node = node.setdefault(part, {})
-            node[flax_leaf(leaf, value)] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else (
+            node[flax_leaf(leaf, value, within)] = value.transpose(2, 3, 1, 0) if value.ndim == 4 else (
                 value.T if leaf == "weight" else value
             )  # fmt: skip
     return tree
@@ -66,7 +67,9 @@ def kind_of(index, inner):
     return {1: "GroupNorm", 2: "Dense", 4: "Conv"}[inner["weight"].ndim]
 
 
-def flax_leaf(leaf, value):
+def flax_leaf(leaf, value, within):
+    if within == ["Conv2d_0"]:  # a convolution with a filter
+        return leaf
     return ("scale" if value.ndim == 1 else "kernel") if leaf == "weight" else leaf
 
 
@@ -115,6 +118,37 @@ def test_another_network_and_other_trees_are_refused(published, tmp_path):
     path.write_bytes(msgpack_serialize({"params_ema": {"Dense_7": {"kernel": np.ones((1, 1), np.float32)}}}))
     with pytest.raises(CheckpointFormatError, match=r"the network has no Dense_7.weight"):
         score_sde.load_score_sde(path, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fir_kernel": (1, 2, 1, 1)}, r"fir_kernel=\(1, 2, 1, 1\) has no effect with fir=False"),
+        ({"fir": True, "fir_kernel": ((1, 2), (2, 1))}, "fir_kernel must be one row of an even number of taps"),
+        ({"resamp_with_conv": False}, "resamp_with_conv=False has no effect with resblock_type='biggan'"),
+        ({"progressive_combine": "cat"}, "has no effect with progressive_input='none': leave it at 'sum'"),
+        ({"name": "ddpm", "fir": True}, "fir=True has no effect with name='ddpm': leave it at False"),
+        ({"name": "ddpm", "embedding_type": "fourier"}, "embedding_type='fourier' has no effect"),
+        ({"nonlinearity": "gelu"}, "nonlinearity must be one of swish, elu, relu, lrelu, got 'gelu'"),
+        ({"resblock_type": "bigan"}, "resblock_type must be one of biggan, ddpm"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        score_sde.network(score_sde.Options(**options))
+
+
+@pytest.mark.parametrize(("name", "fir"), [("ncsnpp", False), ("ncsnpp", True), ("ddpm", False)])
+def test_without_convolutions_resampling_has_no_parameters(name, fir):
+    """The original counts the layers all the same, so the names of the others stay."""
+    options = {"nf": 32, "ch_mult": (1, 1), "num_res_blocks": 1, "image_size": 8, "attn_resolutions": (), "name": name}
+    options |= {} if name == "ddpm" else {"resblock_type": "ddpm", "fir": fir}
+    with_conv, without = (
+        score_sde.network(score_sde.Options(**options, resamp_with_conv=conv)) for conv in (True, False)
+    )
+    layers = {"enc_4x4_down", "dec_8x8_up"}
+    assert set(abstract_params(with_conv)["params"]) - set(abstract_params(without)["params"]) == layers
+    assert [part.ours for part in parts(with_conv)] == [part.ours for part in parts(without)]
 
 
 @pytest.mark.parametrize("name", ["DDPMPP", "DDPMPP_DEEP", "NCSNPP", "NCSNPP_DEEP", "DDPM"])

@@ -9,8 +9,10 @@ import pytest
 
 from experiments import ddpm_cifar
 from jaxdiff.nets.classifier import GuidedClassifier
+from jaxdiff.nets.guided_block import ResBlock
 from jaxdiff.nets.unet_guided import GuidedUNet
 from tests.support import quick_keys
+from tests.support.tiers import full
 
 
 def small(**kwargs):
@@ -45,6 +47,47 @@ def test_low_precision_and_dropout():
     assert not np.allclose(first, other)
 
 
+@pytest.mark.parametrize("pool", ["spatial_v2", *full("spatial")])
+def test_spatial_pools(pool):
+    """Written anew from the blocks' outputs: their means over positions, a hidden layer, the logits."""
+    net = GuidedClassifier(4, 1, 3, 32, (1,), num_blocks=1, attn_resolutions=(), head_channels=32, pool=pool)
+    x, t = jnp.linspace(-1, 1, 32).reshape(2, 4, 4, 1), jnp.array([1.0, 2.0])
+    params = jax.jit(net.init)(quick_keys.key(), x, t)
+    run = jax.jit(lambda params: net.apply(params, x, t, capture_intermediates=True, mutable="intermediates"))
+    logits, seen = run(params)
+    names = ("input_blocks_0_0", "input_blocks_1_0", "middle_block_2")
+    h = np.concatenate([np.mean(seen["intermediates"][name]["__call__"][0], axis=(1, 2)) for name in names], axis=-1)
+    layers = {name: dict(arrays) for name, arrays in params["params"].items() if name.startswith("out_")}
+    h = h @ layers["out_0"]["kernel"] + layers["out_0"]["bias"][None]
+    if pool == "spatial":
+        h, last = np.maximum(h, 0), layers["out_2"]
+    else:
+        groups = h.reshape(2, 32, 64)
+        h = (groups - groups.mean(-1, keepdims=True)) / np.sqrt(groups.var(-1, keepdims=True) + 1e-5)
+        h, last = h.reshape(2, 2048), layers["out_3"]
+        h = h / (1 + np.exp(-h))  # the norm's scale starts at one, its bias at zero
+    assert logits.shape == (2, 3)
+    np.testing.assert_allclose(logits, h @ last["kernel"] + last["bias"][None], rtol=1e-4, atol=1e-5)
+
+
+def test_a_spatial_skip_is_a_convolution():
+    """With its centre alone a kernel is the 1x1 skip; with its left neighbour alone the skip is moved to the right."""
+    x, emb = jnp.linspace(-1, 1, 2 * 16 * 32).reshape(2, 4, 4, 32), jnp.ones((2, 4))
+    block, plain = ResBlock(64, spatial_skip=True), ResBlock(64)
+    params = jax.jit(plain.init)(quick_keys.key(), x, emb)["params"]
+    matrix, bias = params["skip_connection"]["kernel"], params["skip_connection"]["bias"]
+    kernels = jnp.zeros((2, 3, 3, 32, 64)).at[0, 1, 1].set(matrix[0, 0]).at[1, 1, 0].set(matrix[0, 0])
+    run = lambda kernel: block.apply(  # noqa: E731
+        {"params": params | {"skip_connection": {"kernel": kernel, "bias": bias}}}, x, emb
+    )
+    centre, left = jax.jit(jax.vmap(run))(kernels)
+    np.testing.assert_allclose(centre, jax.jit(plain.apply)({"params": params}, x, emb), atol=1e-5)
+    moved = jnp.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
+    np.testing.assert_allclose(left - centre, (moved - x) @ matrix[0, 0], atol=1e-5)
+    same = jax.eval_shape(ResBlock(32, spatial_skip=True).init, jax.random.key(0), x, emb)
+    assert "skip_connection" not in same["params"], "nothing is convolved where the channels stay"
+
+
 @pytest.mark.parametrize(
     ("net", "x", "given", "says"),
     [
@@ -59,7 +102,7 @@ def test_low_precision_and_dropout():
         (small(), (2, 8, 8, 1), {"low_res": jnp.zeros((2, 4, 4, 1))}, "low_res was given"),
         (small(super_resolution=True), (2, 8, 8, 1), {}, "low_res must be"),
         (small(super_resolution=True), (2, 8, 8, 1), {"low_res": jnp.zeros((2, 4, 4, 3))}, "low_res must be"),
-        (GuidedClassifier(8, 1, 3, 32, (1, 1), pool="spatial"), (2, 8, 8, 1), {}, "pool must be one of"),
+        (GuidedClassifier(8, 1, 3, 32, (1, 1), pool="mean"), (2, 8, 8, 1), {}, "pool must be one of"),
     ],
 )
 def test_shapes_are_checked_before_compilation(net, x, given, says):
