@@ -33,7 +33,7 @@ def linear(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> 
       [0.0001, 0.02]
     """
     scale = 1000 / _length(num_steps)
-    return check(np.linspace(scale * beta_start, scale * beta_end, num_steps))
+    return check(_rising(scale * beta_start, scale * beta_end, num_steps))
 
 
 def quadratic(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Betas:
@@ -44,7 +44,7 @@ def quadratic(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) 
       >>> [round(beta, 4) for beta in quadratic(3, 0.01, 0.09).tolist()]
       [0.01, 0.04, 0.09]
     """
-    return check(np.linspace(beta_start**0.5, beta_end**0.5, _length(num_steps)) ** 2)
+    return check(_rising(beta_start**0.5, beta_end**0.5, _length(num_steps)) ** 2)
 
 
 def constant(num_steps: int, beta: float = 0.02) -> Betas:
@@ -213,6 +213,11 @@ def tables(betas: Betas) -> Tables:
         variance,
         float(variance[1] if betas.size > 1 else betas[0]),
     )
+
+
+def _rising(start: float, end: float, num_steps: int) -> NDArray:
+    """Equal steps between two ends; the only one of a chain of one step is its noisy end."""
+    return np.linspace(start, end, num_steps) if num_steps > 1 else np.array([end])
 
 
 def _length(num_steps: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxdiff import precond
 from jaxdiff.precond import Preconditioning
-from jaxdiff.types import Array, ArrayLike, Batch, Params, positive, state_type
+from jaxdiff.types import Array, ArrayLike, Batch, Params, checked, floating, positive, state_type
 
 TrigFlow = Callable[[Batch, Array], Batch]
 """F(x_t / sigma_data, t): the network of TrigFlow, sigma_data F = dx_t/dt; t is [B]."""
@@ -42,9 +42,9 @@ def consistency(
     _check_range(sigma_min, sigma_max)
     edm = precond.edm(sigma_data)
     return edm._replace(
-        c_skip=lambda sigma: sigma_data**2 / ((sigma - sigma_min) ** 2 + sigma_data**2),
-        c_out=lambda sigma: (sigma - sigma_min) * sigma_data / jnp.sqrt(sigma**2 + sigma_data**2),
-        c_noise=lambda sigma: noise_scale * jnp.log(sigma),
+        c_skip=lambda sigma: sigma_data**2 / ((floating(sigma) - sigma_min) ** 2 + sigma_data**2),
+        c_out=lambda sigma: (floating(sigma) - sigma_min) * sigma_data / jnp.sqrt(floating(sigma) ** 2 + sigma_data**2),
+        c_noise=lambda sigma: noise_scale * jnp.log(floating(sigma)),
         sigma_min=sigma_min,
         sigma_max=sigma_max,
     )
@@ -62,9 +62,9 @@ def additive(sigma_min: float = 0.002, sigma_max: float = 80.0) -> Preconditioni
     _check_range(sigma_min, sigma_max)
     return Preconditioning(
         c_skip=jnp.ones_like,
-        c_out=lambda sigma: sigma - sigma_min,
+        c_out=lambda sigma: floating(sigma) - sigma_min,
         c_in=jnp.ones_like,
-        c_noise=lambda sigma: jnp.log(sigma) / 4,
+        c_noise=lambda sigma: jnp.log(floating(sigma)) / 4,
         sigma_min=sigma_min,
         sigma_max=sigma_max,
     )
@@ -83,7 +83,9 @@ def trigflow(sigma_data: float = 0.5) -> Preconditioning:
       (0.7854, -0.7071)
     """
     edm = precond.edm(sigma_data)
-    return edm._replace(c_out=lambda sigma: -edm.c_out(sigma), c_noise=lambda sigma: jnp.arctan(sigma / sigma_data))
+    return edm._replace(
+        c_out=lambda sigma: -edm.c_out(sigma), c_noise=lambda sigma: jnp.arctan(floating(sigma) / sigma_data)
+    )
 
 
 def trigflow_time(sigma: ArrayLike, sigma_data: float = 0.5) -> Array:
@@ -96,7 +98,7 @@ def trigflow_time(sigma: ArrayLike, sigma_data: float = 0.5) -> Array:
     """
     if not sigma_data > 0:
         raise ValueError(f"sigma_data must be positive, got {sigma_data}")
-    return jnp.arctan(jnp.asarray(positive(sigma)) / sigma_data)
+    return jnp.arctan(floating(positive(sigma)) / sigma_data)
 
 
 def trigflow_sigma(t: ArrayLike, sigma_data: float = 0.5) -> Array:
@@ -111,7 +113,7 @@ def trigflow_sigma(t: ArrayLike, sigma_data: float = 0.5) -> Array:
         raise ValueError(f"sigma_data must be positive, got {sigma_data}")
     if not isinstance(t, jax.Array) and not np.all((np.asarray(t) > 0) & (np.asarray(t) < np.pi / 2)):
         raise ValueError(f"t must lie between 0 and pi / 2, got {t}")
-    return sigma_data * jnp.tan(jnp.asarray(t))
+    return sigma_data * jnp.tan(floating(t))
 
 
 def trigflow_network(apply_fn: Callable[..., Array], params: Params, **cond: Any) -> TrigFlow:
@@ -123,7 +125,8 @@ def trigflow_network(apply_fn: Callable[..., Array], params: Params, **cond: Any
       >>> trigflow_network(lambda params, u, c_noise: params * u, 2.0)(jnp.ones((1, 1)), jnp.ones(1)).item()
       2.0
     """
-    return lambda u, t: apply_fn(params, u, t, **cond).astype(state_type(u))
+    network = checked(lambda u, t: apply_fn(params, u, t, **cond), "the network")
+    return lambda u, t: network(u, t).astype(state_type(u))
 
 
 def trigflow_from_edm(apply_fn: Callable[..., Array], params: Params, sigma_data: float = 0.5, **cond: Any) -> TrigFlow:
@@ -140,7 +143,8 @@ def trigflow_from_edm(apply_fn: Callable[..., Array], params: Params, sigma_data
       -1.0
     """
     c_noise = precond.edm(sigma_data).c_noise
-    return lambda u, t: -apply_fn(params, u, c_noise(trigflow_sigma(t, sigma_data)), **cond).astype(state_type(u))
+    network = checked(lambda u, t: apply_fn(params, u, c_noise(trigflow_sigma(t, sigma_data)), **cond), "the network")
+    return lambda u, t: -network(u, t).astype(state_type(u))
 
 
 def _check_range(sigma_min: float, sigma_max: float) -> None:

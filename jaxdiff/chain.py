@@ -12,7 +12,7 @@ import numpy as np
 from jaxdiff import betas as chains
 from jaxdiff.betas import Betas
 from jaxdiff.precond import Coefficient, Preconditioning
-from jaxdiff.types import Array
+from jaxdiff.types import Array, floating
 
 
 def eps(betas: Betas, scale: float = 1.0) -> Preconditioning:
@@ -27,7 +27,7 @@ def eps(betas: Betas, scale: float = 1.0) -> Preconditioning:
       >>> float(row.c_noise(jnp.array(row.sigma_max))), float(row.c_out(jnp.array(2.0)))
       (999.0, -2.0)
     """
-    return _row(jnp.ones_like, lambda sigma: -sigma, betas, scale)
+    return _row(jnp.ones_like, lambda sigma: -floating(sigma), betas, scale)
 
 
 def x0(betas: Betas, scale: float = 1.0) -> Preconditioning:
@@ -45,7 +45,12 @@ def v(betas: Betas, scale: float = 1.0) -> Preconditioning:
     Args: as `eps`.
     Reference: Salimans & Ho 2022, Appendix D.
     """
-    return _row(lambda sigma: 1 / (1 + sigma**2), lambda sigma: -sigma / jnp.sqrt(1 + sigma**2), betas, scale)
+    return _row(
+        lambda sigma: 1 / (1 + floating(sigma) ** 2),
+        lambda sigma: -floating(sigma) / jnp.sqrt(1 + floating(sigma) ** 2),
+        betas,
+        scale,
+    )
 
 
 def mu(betas: Betas, scale: float = 1.0, trained: Betas | None = None) -> Preconditioning:
@@ -82,8 +87,8 @@ def _row(c_skip: Coefficient, c_out: Coefficient, betas: Betas, scale: float) ->
     return Preconditioning(
         c_skip=c_skip,
         c_out=c_out,
-        c_in=lambda sigma: 1 / jnp.sqrt(1 + sigma**2),
-        c_noise=lambda sigma: scale * nearest(sigma).astype(sigma.dtype),
+        c_in=lambda sigma: 1 / jnp.sqrt(1 + floating(sigma) ** 2),
+        c_noise=lambda sigma: scale * nearest(sigma).astype(floating(sigma).dtype),
         sigma_min=float(levels[0]),
         sigma_max=float(levels[-1]),
         round_sigma=_table(levels, nearest),
@@ -93,8 +98,8 @@ def _row(c_skip: Coefficient, c_out: Coefficient, betas: Betas, scale: float) ->
 def _nearest(levels: np.ndarray) -> Callable[[Array], Array]:
     """Index of the nearest of increasing levels: the number of midpoints below sigma."""
     midpoints = (levels[1:] + levels[:-1]) / 2
-    return lambda sigma: jnp.searchsorted(jnp.asarray(midpoints, jnp.asarray(sigma).dtype), sigma)
+    return lambda sigma: jnp.searchsorted(jnp.asarray(midpoints, floating(sigma).dtype), sigma)
 
 
 def _table(values: np.ndarray, index: Callable[[Array], Array]) -> Coefficient:
-    return lambda sigma: jnp.asarray(values, jnp.asarray(sigma).dtype)[index(sigma)]
+    return lambda sigma: jnp.asarray(values, floating(sigma).dtype)[index(sigma)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdiff.precond import Preconditioning
 from jaxdiff.sde import SDE
-from jaxdiff.types import Array, Batch, Params, expand
+from jaxdiff.types import Array, Batch, Params, checked, expand, floating
 
 
 def eps(sde: SDE, num_levels: int = 1000, epsilon: float = 1e-5) -> Preconditioning:
@@ -28,7 +28,7 @@ def eps(sde: SDE, num_levels: int = 1000, epsilon: float = 1e-5) -> Precondition
     low, high = (float(sde.std(t) / sde.a(t)) for t in np.array([epsilon, 1.0]))
     return Preconditioning(
         c_skip=jnp.ones_like,
-        c_out=lambda sigma: -sigma,
+        c_out=lambda sigma: -floating(sigma),
         c_in=lambda sigma: sde.a(sde.time(jnp.asarray(sigma))),
         c_noise=lambda sigma: (num_levels - 1) * sde.time(jnp.asarray(sigma)),
         sigma_min=low,
@@ -59,7 +59,8 @@ def score(
         t = jnp.asarray(t, x.dtype)
         a, std = sde.a(t), sde.std(t)
         sigma = std / a
-        f = apply_fn(params, expand(row.c_in(sigma) / a, x) * x, row.c_noise(sigma), **cond)
+        network = checked(lambda x: apply_fn(params, x, row.c_noise(sigma), **cond), "the network")
+        f = network(expand(row.c_in(sigma) / a, x) * x)
         return expand((row.c_skip(sigma) - 1) / std**2, x) * x + expand(a * row.c_out(sigma) / std**2, x) * f
 
     return gradient

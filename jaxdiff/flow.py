@@ -20,7 +20,7 @@ import numpy as np
 from jaxdiff import sde as sdes
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, noiseless
 from jaxdiff.sde import SDE
-from jaxdiff.types import Array, Batch, Denoiser, Float, Noise, expand
+from jaxdiff.types import Array, Batch, Denoiser, Float, Noise, checked, expand
 
 Score = Callable[[Batch, Array], Batch]
 """score(x, t) in native coordinates, x [B, ...], t [] or [B]."""
@@ -165,7 +165,7 @@ def adaptive(sde: SDE, tolerance: Tolerance = Tolerance()) -> Sampler:
 
 def drift(sde: SDE, score: Score, x: Batch, t: Array) -> Batch:
     """v(x, t); t is [] or [B]."""
-    return sdes.reverse_drift(sde, score(x, t), x, t, share=0.5)
+    return sdes.reverse_drift(sde, checked(score, "score")(x, t), x, t, share=0.5)
 
 
 def exact(field: Callable[[Batch], Batch], x: Batch, probes: Array) -> tuple[Batch, Float[Array, " B"]]:

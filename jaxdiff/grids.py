@@ -5,7 +5,7 @@ and a grid is a constant of the compiled program, so that it is never traced.
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Grid = NDArray[np.float64]
 
@@ -161,24 +161,38 @@ def check_range(num_steps: int, sigma_min: float, sigma_max: float) -> None:
         raise ValueError(f"need 0 < sigma_min < sigma_max < inf, got sigma_min={sigma_min}, sigma_max={sigma_max}")
 
 
-def check(sigmas: Grid) -> None:
-    """Raise ValueError unless `sigmas` is a grid: n + 1 >= 2 finite values, decreasing, only the last may be 0.
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless it is that of a grid, [n + 1] with n >= 1."""
+    if len(shape) != 1 or shape[0] < 2:
+        raise ValueError(f"sigmas must be a vector of at least 2 levels, got shape {list(shape)}")
 
+
+def check(sigmas: ArrayLike, dtype: DTypeLike = np.float64) -> Grid:
+    """A grid in the type of the state that goes down it: n + 1 >= 2 finite levels, decreasing, only the last may be 0.
+
+    Args:
+      sigmas: of any type; dtype: of the state. Levels that it cannot tell apart are equal, and those below its
+        smallest normal number are 0, as they are to the processors.
+    Returns: [n + 1] float64, each a number of that type.
+    Raises: ValueError naming the first level that breaks the rule.
     Example:
-      >>> check(np.array([1.0, 2.0, 0.0]))
+      >>> check(np.array([1.0, 1 - 1e-9, 0.0]), np.float32)
       Traceback (most recent call last):
-      ValueError: sigmas must decrease, but sigmas[1] = 2.0 follows sigmas[0] = 1.0
+      ValueError: sigmas must decrease, but in float32 sigmas[1] = 1.0 follows sigmas[0] = 1.0
     """
-    sigmas = np.asarray(sigmas)
-    if sigmas.ndim != 1 or sigmas.shape[0] < 2:
-        raise ValueError(f"sigmas must be a vector of at least 2 levels, got shape {list(sigmas.shape)}")
+    kind = np.dtype(dtype)
+    with np.errstate(over="ignore"):
+        sigmas = np.asarray(sigmas, np.float64).astype(kind).astype(np.float64)
+    sigmas = np.where(np.abs(sigmas) < np.finfo(kind).tiny, 0.0, sigmas)
+    check_shape(sigmas.shape)
     if not np.all(np.isfinite(sigmas)):
-        raise ValueError(f"sigmas must be finite, got {sigmas.tolist()}")
+        raise ValueError(f"sigmas must be finite in {kind}, got {sigmas.tolist()}")
     if sigmas[-1] < 0:
         raise ValueError(f"sigmas must end at 0 or above, but the last is {sigmas[-1]}")
     rising = np.flatnonzero(np.diff(sigmas) >= 0)
     if rising.size:
         i = int(rising[0])
         raise ValueError(
-            f"sigmas must decrease, but sigmas[{i + 1}] = {sigmas[i + 1]} follows sigmas[{i}] = {sigmas[i]}"
+            f"sigmas must decrease, but in {kind} sigmas[{i + 1}] = {sigmas[i + 1]} follows sigmas[{i}] = {sigmas[i]}"
         )
+    return sigmas

@@ -5,16 +5,18 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, Batch, Denoiser, Float, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, checked, expand
 
 
-def guide(cond: Denoiser, uncond: Denoiser, w: float) -> Denoiser:
+def guide(cond: Denoiser, uncond: Denoiser, w: ArrayLike) -> Denoiser:
     """Classifier-free guidance, D = D_uncond + w * (D_cond - D_uncond).
 
     Args:
       cond, uncond: denoisers with and without the condition.
-      w: guidance weight; 1 is `cond` itself, 0 is `uncond`. Ho & Salimans' weight is w - 1.
-    Returns: a denoiser that evaluates both.
+      w: guidance weight, one for all or one an example, [B]; 1 is `cond` itself, 0 is `uncond`. Ho & Salimans' weight
+        is w - 1.
+    Returns: a denoiser that evaluates both; it raises ValueError when w is of another batch, or one of the two returns
+      anything but floats of the shape of x.
     Reference: Ho & Salimans 2022 (arXiv 2207.12598), Eq. 6, in x0 rather than in eps, which is the same line.
     Example:
       >>> d = guide(lambda x, sigma: 0 * x + 1, lambda x, sigma: 0 * x, w=2.0)
@@ -23,8 +25,8 @@ def guide(cond: Denoiser, uncond: Denoiser, w: float) -> Denoiser:
     """
 
     def denoise(x: Batch, sigma: Array) -> Batch:
-        x0_uncond = uncond(x, sigma)
-        return x0_uncond + w * (cond(x, sigma) - x0_uncond)
+        x0_uncond = checked(uncond, "uncond")(x, sigma)
+        return x0_uncond + expand(w, x0_uncond, "w") * (checked(cond, "cond")(x, sigma) - x0_uncond)
 
     return denoise
 
@@ -34,7 +36,7 @@ def clip(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
 
     Args:
       low, high: range of the data, low < high.
-    Raises: ValueError when the range is empty.
+    Raises: ValueError when the range is empty, or the denoiser returns anything but floats of the shape of x.
     Reference: Ho et al. 2020, in its released sampler; there eps is recomputed from the clipped x0, as it is here.
     Example:
       >>> clip(lambda x, sigma: 3 * x)(jnp.ones((1, 1)), 1.0).item()
@@ -42,7 +44,7 @@ def clip(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
     """
     if not low < high:
         raise ValueError(f"clip needs low < high, got low={low}, high={high}")
-    return lambda x, sigma: jnp.clip(denoise(x, sigma), low, high)
+    return lambda x, sigma: jnp.clip(checked(denoise)(x, sigma), low, high)
 
 
 def log_prob_gradient(log_prob: Callable[[Batch, Array], Float[Array, " B"]]) -> Denoiser:
@@ -67,14 +69,14 @@ def log_prob_gradient(log_prob: Callable[[Batch, Array], Float[Array, " B"]]) ->
     return jax.grad(total)
 
 
-def classifier_guide(denoise: Denoiser, gradient: Denoiser, w: float = 1.0) -> Denoiser:
+def classifier_guide(denoise: Denoiser, gradient: Denoiser, w: ArrayLike = 1.0) -> Denoiser:
     """D + w * sigma^2 * grad_x log p(y | x; sigma): classifier guidance of any deterministic sampler.
 
     Args:
       denoise: D(x, sigma); clip it first, as what comes out is not clipped again.
       gradient: from `log_prob_gradient`, in the library's coordinates x = x0 + sigma * n.
-      w: guidance scale.
-    Raises: ValueError when the gradient has another shape than x.
+      w: guidance scale, one for all or one an example, [B].
+    Raises: ValueError when denoiser or gradient return anything but floats of the shape of x, or w is of another batch.
     Reference: Dhariwal & Nichol 2021, Alg. 2, in x0 rather than in eps. For the ancestral step their Alg. 1 shifts
       the mean instead: `reverse.guided`.
     Example:
@@ -84,10 +86,8 @@ def classifier_guide(denoise: Denoiser, gradient: Denoiser, w: float = 1.0) -> D
     """
 
     def guided(x: Batch, sigma: Array) -> Batch:
-        shift = gradient(x, sigma)
-        if shift.shape != x.shape:
-            raise ValueError(f"gradient must have the shape of x, {list(x.shape)}, got {list(shift.shape)}")
-        return denoise(x, sigma) + w * expand(sigma, x) ** 2 * shift
+        shift = expand(w, x, "w") * expand(sigma, x) ** 2 * checked(gradient, "gradient")(x, sigma)
+        return checked(denoise)(x, sigma) + shift
 
     return guided
 

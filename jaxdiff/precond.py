@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff import grids, schedules
-from jaxdiff.types import Array, Batch, Denoiser, Params, expand, positive, state_type
+from jaxdiff.types import Array, Batch, Denoiser, Params, checked, expand, floating, positive, state_type
 
 Coefficient = Callable[[Array], Array]
 
@@ -50,10 +50,10 @@ def edm(sigma_data: float = 0.5) -> Preconditioning:
     if not sigma_data > 0:
         raise ValueError(f"sigma_data must be positive, got {sigma_data}")
     return Preconditioning(
-        c_skip=lambda sigma: sigma_data**2 / (sigma**2 + sigma_data**2),
-        c_out=lambda sigma: sigma * sigma_data / jnp.sqrt(sigma**2 + sigma_data**2),
-        c_in=lambda sigma: 1 / jnp.sqrt(sigma**2 + sigma_data**2),
-        c_noise=lambda sigma: jnp.log(sigma) / 4,
+        c_skip=lambda sigma: sigma_data**2 / (floating(sigma) ** 2 + sigma_data**2),
+        c_out=lambda sigma: sigma * sigma_data / jnp.sqrt(floating(sigma) ** 2 + sigma_data**2),
+        c_in=lambda sigma: 1 / jnp.sqrt(floating(sigma) ** 2 + sigma_data**2),
+        c_noise=lambda sigma: jnp.log(floating(sigma)) / 4,
     )
 
 
@@ -89,9 +89,9 @@ def ve(sigma_min: float = 0.02, sigma_max: float = 100.0) -> Preconditioning:
     """
     return Preconditioning(
         c_skip=jnp.ones_like,
-        c_out=jnp.asarray,
+        c_out=floating,
         c_in=jnp.ones_like,
-        c_noise=lambda sigma: jnp.log(sigma / 2),
+        c_noise=lambda sigma: jnp.log(floating(sigma) / 2),
         sigma_min=sigma_min,
         sigma_max=sigma_max,
     )
@@ -110,7 +110,7 @@ def vdm(gamma_min: float = -13.3, gamma_max: float = 5.0) -> Preconditioning:
       0.0
     """
     low, high = np.exp([gamma_min / 2, gamma_max / 2]).tolist()
-    return _eps(lambda sigma: 2 * jnp.log(sigma))._replace(sigma_min=low, sigma_max=high)
+    return _eps(lambda sigma: 2 * jnp.log(floating(sigma)))._replace(sigma_min=low, sigma_max=high)
 
 
 def iddpm(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Preconditioning:
@@ -132,13 +132,13 @@ def iddpm(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Pre
 
     def nearest(sigma: Array) -> Array:
         # Levels decrease, so that the index of the nearest is the number of midpoints above sigma.
-        midpoints = jnp.asarray((levels[1:] + levels[:-1]) / 2, jnp.asarray(sigma).dtype)
+        midpoints = jnp.asarray((levels[1:] + levels[:-1]) / 2, floating(sigma).dtype)
         return num_levels - jnp.searchsorted(midpoints[::-1], sigma, side="right")
 
-    return _eps(lambda sigma: (num_levels - 1 - nearest(sigma)).astype(sigma.dtype))._replace(
+    return _eps(lambda sigma: (num_levels - 1 - nearest(sigma)).astype(floating(sigma).dtype))._replace(
         sigma_min=float(levels[num_levels - 1]),
         sigma_max=float(levels[0]),
-        round_sigma=lambda sigma: jnp.asarray(levels, jnp.asarray(sigma).dtype)[nearest(sigma)],
+        round_sigma=lambda sigma: jnp.asarray(levels, floating(sigma).dtype)[nearest(sigma)],
     )
 
 
@@ -146,8 +146,8 @@ def _eps(c_noise: Coefficient) -> Preconditioning:
     """The row shared by all networks that predict the noise of x / sqrt(1 + sigma^2)."""
     return Preconditioning(
         c_skip=jnp.ones_like,
-        c_out=lambda sigma: -sigma,
-        c_in=lambda sigma: 1 / jnp.sqrt(sigma**2 + 1),
+        c_out=lambda sigma: -floating(sigma),
+        c_in=lambda sigma: 1 / jnp.sqrt(floating(sigma) ** 2 + 1),
         c_noise=c_noise,
     )
 
@@ -171,7 +171,8 @@ def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Precondition
       precond: the four coefficients.
       **cond: further arguments of the network: class labels, a dropout key, ...
     Returns: a denoiser whose output is float32 (float64 where x is) whatever the network computes in; it raises
-      ValueError when it is given a sigma on the host that is not positive.
+      ValueError when it is given a sigma on the host that is not positive, or the network's output is not floats of
+      the shape of x; of more channels see `leading_channels` and `denoiser_with_variance`.
     Reference: Karras et al. 2022, Eq. 7.
     Example:
       >>> d = denoiser(lambda params, x, c_noise: params * x, 0.0, edm(sigma_data=1.0))
@@ -183,8 +184,8 @@ def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Precondition
         x = x.astype(state_type(x))
         sigma = jnp.asarray(positive(sigma), x.dtype)
         c_skip, c_out, c_in = (expand(c(sigma), x) for c in (precond.c_skip, precond.c_out, precond.c_in))
-        f = apply_fn(params, c_in * x, precond.c_noise(sigma), **cond)
-        return c_skip * x + c_out * f.astype(x.dtype)
+        network = checked(lambda x: apply_fn(params, x, precond.c_noise(sigma), **cond), "the network")
+        return c_skip * x + c_out * network(c_in * x).astype(x.dtype)
 
     return denoise
 

@@ -15,7 +15,8 @@ def space(num_steps: int, sections: str | Sequence[int]) -> list[int]:
       num_steps: T of the trained chain.
       sections: "50" or [50] keeps 50 evenly spaced steps with both ends; "10,15,20" splits the chain into equal
         sections and keeps so many of each; "ddim50" keeps every k-th step from 0 on, for the smallest k that gives 50.
-    Returns: steps in 0 .. T-1.
+    Returns: steps in 0 .. T-1, as the published code chooses them: the highest is T-1 only where the last section keeps
+      two steps or more, which `respace` asks for; `evenly` always ends there.
     Raises: ValueError when a section is shorter than its count, or no whole stride gives the steps of "ddimN".
     Reference: Nichol & Dhariwal 2021, section 4, and Song et al. 2021 (DDIM), Appendix D.2; in their released code
       positions are rounded half to even.
@@ -47,6 +48,22 @@ def space(num_steps: int, sections: str | Sequence[int]) -> list[int]:
     return kept
 
 
+def evenly(num_steps: int, count: int) -> list[int]:
+    """The steps to sample with: `count` of T, evenly spaced, from the noisiest on. One step is T-1 itself.
+
+    Args:
+      num_steps: T of the trained chain; count: 1 .. T.
+    Raises: ValueError when count is outside 1 .. T.
+    Reference: `space` with one section, but for count = 1, where it keeps the cleanest step.
+    Example:
+      >>> evenly(10, 1), evenly(10, 3)
+      ([9], [0, 4, 9])
+    """
+    if not 1 <= count <= num_steps:
+        raise ValueError(f"num_steps must be 1 to {num_steps}, the length of the chain, got {count}")
+    return [num_steps - 1] if count == 1 else space(num_steps, [count])
+
+
 def respace(betas: Betas, steps: Sequence[int]) -> Betas:
     """The betas of the chain that visits only some steps of another, beta = 1 - alpha_bar_t / alpha_bar_{last kept t}.
 
@@ -54,8 +71,9 @@ def respace(betas: Betas, steps: Sequence[int]) -> Betas:
 
     Args:
       betas: of the trained chain.
-      steps: to keep, increasing.
-    Raises: ValueError when the steps do not increase, or leave 0 .. T-1.
+      steps: to keep, increasing, up to the noisiest, T-1, or less than their widest stride below it, as "ddimN" ends.
+    Raises: ValueError when the steps do not increase, leave 0 .. T-1, or end lower: a chain that starts with less noise
+      than it was trained on has the prior of another.
     Reference: Nichol & Dhariwal 2021, Eq. 19.
     Example:
       >>> respace(np.array([0.5, 0.5, 0.5]), [0, 2]).tolist()
@@ -64,6 +82,12 @@ def respace(betas: Betas, steps: Sequence[int]) -> Betas:
     betas, kept = chains.check(betas), np.asarray(steps, int)
     if not kept.size or kept[0] < 0 or kept[-1] >= betas.size or np.any(np.diff(kept) <= 0):
         raise ValueError(f"steps must increase within 0 to {betas.size - 1}, got {list(steps)}")
+    last = betas.size - 1
+    if last - kept[-1] >= max(np.diff(kept), default=1):
+        raise ValueError(
+            f"steps must start at the noisiest level, step {last} or a stride below: the highest is {kept[-1]}; "
+            "respacing.evenly does for any number of steps"
+        )
     alpha_bar = np.cumprod(1 - betas)[kept]
     return chains.check(1 - alpha_bar / np.append(1.0, alpha_bar[:-1]))
 

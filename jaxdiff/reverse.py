@@ -11,7 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, checked, expand, floating
 
 Reverse = Callable[[Any, Batch, Array, Array], tuple[Batch, Array]]
 """reverse(model, x, sigma, sigma_next) -> (mean [B, ...], log-variance that broadcasts against it)."""
@@ -31,7 +31,7 @@ def small(sigma: ArrayLike, sigma_next: ArrayLike) -> Array:
       >>> float(small(2.0, 1.0))
       0.75
     """
-    sigma, sigma_next = jnp.asarray(sigma), jnp.asarray(sigma_next)
+    sigma, sigma_next = floating(sigma), floating(sigma_next)
     return sigma_next**2 * (sigma - sigma_next) * (sigma + sigma_next) / sigma**2
 
 
@@ -43,7 +43,7 @@ def large(sigma: ArrayLike, sigma_next: ArrayLike) -> Array:
       >>> round(float(large(2.0, 1.0)), 6)
       1.2
     """
-    sigma, sigma_next = jnp.asarray(sigma), jnp.asarray(sigma_next)
+    sigma, sigma_next = floating(sigma), floating(sigma_next)
     return (sigma - sigma_next) * (sigma + sigma_next) * (1 + sigma_next**2) / (1 + sigma**2)
 
 
@@ -64,7 +64,7 @@ def fixed(variance: Variance = small, floor: float = FLOOR) -> Reverse:
 
     def reverse(denoise: Denoiser, x: Batch, sigma: Array, sigma_next: Array) -> tuple[Batch, Array]:
         log_variance = _log(variance, sigma, sigma_next, floor)
-        return _mean(denoise(x, sigma), x, sigma, sigma_next), expand(log_variance, x)
+        return _mean(checked(denoise)(x, sigma), x, sigma, sigma_next), expand(log_variance, x)
 
     return reverse
 
@@ -77,7 +77,7 @@ def learned() -> Reverse:
     """
 
     def reverse(model: LearnedDenoiser, x: Batch, sigma: Array, sigma_next: Array) -> tuple[Batch, Array]:
-        x0_hat, values = model(x, sigma)
+        x0_hat, values = checked(model, "model", counts=(2,))(x, sigma)
         # x = x_{t-1} sqrt(1 + s'^2): the published parametrisation is that of x_{t-1}.
         return _mean(x0_hat, x, sigma, sigma_next), values + expand(jnp.log1p(sigma_next**2), x)
 
@@ -99,7 +99,7 @@ def learned_range(floor: float = FLOOR) -> Reverse:
     """
 
     def reverse(model: LearnedDenoiser, x: Batch, sigma: Array, sigma_next: Array) -> tuple[Batch, Array]:
-        x0_hat, values = model(x, sigma)
+        x0_hat, values = checked(model, "model", counts=(2,))(x, sigma)
         low = expand(_log(small, sigma, sigma_next, floor), x)
         high = expand(jnp.log(large(sigma, sigma_next)), x)
         v = (values + 1) / 2
@@ -108,27 +108,29 @@ def learned_range(floor: float = FLOOR) -> Reverse:
     return reverse
 
 
-def guided(reverse: Reverse, gradient: Denoiser, w: float = 1.0) -> Reverse:
+def guided(reverse: Reverse, gradient: Denoiser, w: ArrayLike = 1.0) -> Reverse:
     """Shift the mean by w * variance * grad log p(y | x): classifier guidance of the ancestral step.
 
     Args:
       reverse: to guide.
       gradient: (x, sigma) -> grad_x log p(y | x; sigma), x = x0 + sigma * n, from `guidance.log_prob_gradient`.
-      w: guidance scale.
-    Reference: Dhariwal & Nichol 2021, Alg. 1, whose gradient is that of x_t = x / sqrt(1 + sigma^2).
+      w: guidance scale, [] or [B].
+    Reference: Dhariwal & Nichol 2021, Alg. 1, whose gradient is that of x_t = x / sqrt(1 + sigma^2). Their fixed small
+      variance is 0 in the last step, where a `floor` moves the mean: `fixed()` has next to none.
     """
 
     def shifted(model: Any, x: Batch, sigma: Array, sigma_next: Array) -> tuple[Batch, Array]:
         mean, log_variance = reverse(model, x, sigma, sigma_next)
-        rescaled = jnp.sqrt((1 + sigma**2) / (1 + sigma_next**2))
-        return mean + w * jnp.exp(log_variance) * expand(rescaled, x) * gradient(x, sigma), log_variance
+        rescaled = jnp.sqrt((1 + floating(sigma) ** 2) / (1 + floating(sigma_next) ** 2))
+        shift = expand(w, x, "w") * expand(rescaled, x) * checked(gradient, "gradient")(x, sigma)
+        return mean + jnp.exp(log_variance) * shift, log_variance
 
     return shifted
 
 
 def _mean(x0: Batch, x: Batch, sigma: ArrayLike, sigma_next: ArrayLike) -> Batch:
-    ratio = (jnp.asarray(sigma_next) / jnp.asarray(sigma)) ** 2
-    return x0 + expand(ratio, x) * (x - x0)
+    ratio = (expand(sigma_next, x) / expand(sigma, x)) ** 2
+    return x0 + ratio * (x - x0)
 
 
 def _log(variance: Variance, sigma: Array, sigma_next: Array, floor: float) -> Array:

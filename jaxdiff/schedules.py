@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, ArrayLike
+from jaxdiff.types import Array, ArrayLike, floating
 
 OfTime = Callable[[Array], Array]
 
@@ -40,7 +40,7 @@ def ve() -> Schedule:
       >>> float(ve().sigma_inv(3.0))
       9.0
     """
-    return Schedule(jnp.sqrt, jnp.square)
+    return Schedule(lambda t: jnp.sqrt(floating(t)), lambda sigma: jnp.square(floating(sigma)))
 
 
 def vp(beta_d: float = 19.9, beta_min: float = 0.1) -> Schedule:
@@ -66,7 +66,7 @@ def vp(beta_d: float = 19.9, beta_min: float = 0.1) -> Schedule:
         return jnp.sqrt(jnp.expm1(0.5 * beta_d * t**2 + beta_min * t))
 
     def sigma_inv(sigma: ArrayLike) -> Array:
-        log_variance = jnp.log1p(jnp.asarray(sigma) ** 2)
+        log_variance = jnp.log1p(floating(sigma) ** 2)
         root = jnp.sqrt(beta_min**2 + 2 * beta_d * log_variance)
         # Of the two forms of a quadratic's root, the one that does not cancel; t = 0 belongs to sigma = 0 in both.
         t = 2 * log_variance / (beta_min + root) if beta_min > 0 else (root - beta_min) / beta_d
@@ -83,4 +83,4 @@ def variance_preserving(schedule: Schedule) -> Schedule:
       >>> float(variance_preserving(linear()).s(0.0))
       1.0
     """
-    return schedule._replace(s=lambda t: 1 / jnp.sqrt(1 + schedule.sigma(t) ** 2))
+    return schedule._replace(s=lambda t: 1 / jnp.sqrt(1 + floating(schedule.sigma(t)) ** 2))

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxdiff.grids import Grid
 from jaxdiff.schedules import Schedule
-from jaxdiff.types import ArrayLike, Batch, Denoiser, expand
+from jaxdiff.types import ArrayLike, Batch, Denoiser, checked, expand, floating
 
 OfTime = Callable[[Any], Any]
 
@@ -60,7 +60,8 @@ def vp(beta_min: float = 0.1, beta_max: float = 20.0) -> SDE:
     def chain_beta(t: Any, num_steps: int) -> Any:
         if num_steps <= beta_max:
             raise ValueError(f"VP's chain needs more than beta_max={beta_max} steps, got {num_steps}: beta would be 1")
-        return _lookup(np.linspace(beta_min / num_steps, beta_max / num_steps, num_steps), t)
+        # From the noisy end: of one step it is the only one.
+        return _lookup(np.linspace(beta_max / num_steps, beta_min / num_steps, num_steps)[::-1], t)
 
     def step(t: Any, num_steps: int) -> tuple[Any, Any]:
         b = chain_beta(t, num_steps)
@@ -71,7 +72,7 @@ def vp(beta_min: float = 0.1, beta_max: float = 20.0) -> SDE:
         g=lambda t: _np(t).sqrt(beta(t)),
         a=lambda t: _np(t).exp(-integral(t) / 2),
         std=lambda t: _np(t).sqrt(-_np(t).expm1(-integral(t))),
-        time=lambda sigma: time(_np(sigma).log1p(sigma**2)),
+        time=lambda sigma: time(_np(sigma).log1p((1.0 * sigma) ** 2)),
         prior_std=1.0,
         step=step,
         ancestral_std=lambda t, num_steps: step(t, num_steps)[1],
@@ -98,7 +99,7 @@ def subvp(beta_min: float = 0.1, beta_max: float = 20.0) -> SDE:
         g=g,
         a=lambda t: _np(t).exp(-integral(t) / 2),
         std=lambda t: -_np(t).expm1(-integral(t)),
-        time=lambda sigma: time(2 * _np(sigma).arcsinh(sigma / 2)),  # sigma = 2 sinh(B / 2)
+        time=lambda sigma: time(2 * _np(sigma).arcsinh(0.5 * sigma)),  # sigma = 2 sinh(B / 2)
         prior_std=1.0,
         step=lambda t, num_steps: (-beta(t) / 2 / num_steps, g(t) / num_steps**0.5),
         ancestral_std=None,
@@ -125,7 +126,7 @@ def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> SDE:
         return sigma_min * _np(t).exp(t * log_ratio)
 
     def chain_sigmas(t: Any, num_steps: int) -> tuple[Any, Any]:
-        levels = np.geomspace(sigma_min, sigma_max, num_steps)
+        levels = np.geomspace(sigma_max, sigma_min, num_steps)[::-1]  # of one step the noisy end
         return _lookup(levels, t), _lookup(np.append(0.0, levels[:-1]), t)
 
     def step(t: Any, num_steps: int) -> tuple[Any, Any]:
@@ -141,7 +142,7 @@ def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> SDE:
         g=lambda t: std(t) * (2 * log_ratio) ** 0.5,
         a=lambda t: _np(t).ones_like(t),
         std=std,
-        time=lambda sigma: _np(sigma).log(sigma / sigma_min) / log_ratio,
+        time=lambda sigma: _np(sigma).log(1.0 * sigma / sigma_min) / log_ratio,
         prior_std=sigma_max,
         step=step,
         ancestral_std=ancestral_std,
@@ -212,7 +213,7 @@ def score(sde: SDE, denoise: Denoiser, x: Batch, t: ArrayLike) -> Batch:
     """
     t = jnp.asarray(t, x.dtype)
     a, std = sde.a(t), sde.std(t)
-    return (expand(a, x) * denoise(x / expand(a, x), std / a) - x) / expand(std, x) ** 2
+    return (expand(a, x) * checked(denoise)(x / expand(a, x), std / a) - x) / expand(std, x) ** 2
 
 
 def reverse_drift(sde: SDE, score: Batch, x: Batch, t: ArrayLike, share: float = 1.0) -> Batch:
@@ -228,7 +229,7 @@ def _linear_betas(beta_min: float, beta_max: float) -> tuple[OfTime, OfTime, OfT
     """beta(t), its integral B(t), and t(B) by the root that does not cancel."""
     if not 0 < beta_min < beta_max:
         raise ValueError(f"need 0 < beta_min < beta_max, got {beta_min}, {beta_max}")
-    slope = beta_max - beta_min
+    beta_min, slope = float(beta_min), float(beta_max - beta_min)  # an integer times a traced one would be one
     return (
         lambda t: beta_min + t * slope,
         lambda t: t * beta_min + t**2 * slope / 2,
@@ -243,5 +244,6 @@ def _np(t: Any) -> ModuleType:
 def _lookup(table: np.ndarray, t: Any) -> Any:
     """Entry floor(t (N - 1)) of a table; times that float32 has put just below an index belong to it."""
     xp = _np(t)
+    t = t if xp is np else floating(t)
     index = xp.clip(xp.floor(t * (len(table) - 1) + 1e-4), 0, len(table) - 1).astype(int)
     return table[index] if xp is np else jnp.asarray(table, t.dtype)[index]

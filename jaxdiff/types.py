@@ -23,7 +23,9 @@ __all__ = [
     "Params",
     "PyTree",
     "X0Sampler",
+    "checked",
     "expand",
+    "floating",
     "state_type",
 ]
 
@@ -49,22 +51,71 @@ Params = Any
 """A pytree of arrays, exactly as a network's `init` returns it."""
 
 
-def expand(a: ArrayLike, x: Array) -> Array:
+def expand(a: ArrayLike, x: Array, name: str = "a value per example") -> Array:
     """A number per example (or one for all) in the rank of `x`, so that it broadcasts without rank promotion.
 
     Args:
       a: [] or [B].
       x: [B, ...].
-    Returns: `a` as [1, ..., 1] or [B, 1, ..., 1].
+      name: what `a` is called where it is refused.
+    Returns: `a` as [1, ..., 1] or [B, 1, ..., 1]; integers as floats, in the type of `x` where it has them.
     Raises: ValueError when `a` is neither a scalar nor one value per example.
     Example:
       >>> expand(jnp.array([1.0, 2.0]), jnp.zeros((2, 3, 3))).shape
       (2, 1, 1)
     """
     a = jnp.asarray(a)
+    a = a.astype(floating(x).dtype) if jnp.issubdtype(a.dtype, jnp.integer) else a
     if a.ndim > 1 or (a.ndim == 1 and a.shape[0] not in (1, x.shape[0])):
-        raise ValueError(f"a value per example must have shape [] or [{x.shape[0]}], got {list(a.shape)}")
+        raise ValueError(f"{name} must have shape [] or [{x.shape[0]}], got {list(a.shape)}")
     return a.reshape(a.shape + (1,) * (x.ndim - a.ndim))
+
+
+def checked(model: Callable[..., Any], who: str = "denoise", counts: tuple[int, ...] = (1,)) -> Callable[..., Any]:
+    """The model, whose every output must be floats of the shape of x: what is found when it is traced costs nothing.
+
+    An output [B, 1] would broadcast against x [B, 2], and nobody would be told.
+
+    Args:
+      model: (x, ...) -> [B, ...]; who: its name where it is refused.
+      counts: how many such arrays it may return; 2 is a tuple, of the mean and the values of a learned variance.
+    Returns: the same function; it raises ValueError for other outputs.
+    Raises: ValueError when the model is no function.
+    Example:
+      >>> checked(lambda x, sigma: x[:, :1])(jnp.zeros((2, 3)), 1.0)
+      Traceback (most recent call last):
+      ValueError: denoise must return floats of the shape of x, [2, 3], got float32 [2, 1]
+    """
+
+    if not callable(model):
+        raise ValueError(f"{who} must be a function, got {type(model).__name__}")
+
+    def output(x: Batch, *inputs: Any) -> Any:
+        found = model(x, *inputs)
+        parts = found if isinstance(found, tuple) and 1 < len(found) in counts else (found,)
+        for part in parts:
+            shape, dtype = getattr(part, "shape", None), getattr(part, "dtype", None)
+            right = dtype is not None and shape == x.shape and jnp.issubdtype(dtype, jnp.floating)
+            if not right or len(parts) not in counts:
+                several = "" if 1 in counts else f"a tuple of {counts[0]}, each of "
+                got = type(part).__name__ if dtype is None else f"{dtype} {list(shape or ())}"
+                raise ValueError(f"{who} must return {several}floats of the shape of x, {list(x.shape)}, got {got}")
+        return found
+
+    return output
+
+
+def floating(a: ArrayLike) -> Array:
+    """`a` as an array, integers as the default floating type: divided or rooted as they are, int32 gives float32.
+
+    Under x64 that loses half of the digits, and a table cast to an integer's type loses all of them.
+
+    Example:
+      >>> floating(2).dtype.name, floating(jnp.ones(1, jnp.bfloat16)).dtype.name
+      ('float32', 'bfloat16')
+    """
+    a = jnp.asarray(a)
+    return a if jnp.issubdtype(a.dtype, jnp.inexact) else a.astype(jnp.result_type(float))
 
 
 def state_type(x: Array) -> jnp.dtype:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
+from jaxdiff import keys
 from jaxdiff.augment.config import Config, validate
 from jaxdiff.types import Array, Key
 
@@ -64,12 +65,11 @@ def draw(key: Key, batch: int, config: Config) -> Draws:
       ((4,), (4, 2), None)
     """
     validate(config)
-    raw = jnp.issubdtype(key.dtype, jnp.integer)  # jax.random.PRNGKey keeps its words in a last axis
-    lead = key.shape[:-1] if raw else key.shape
-    if lead not in ((), (batch,)):
-        raise ValueError(f"key must be one key or {batch} keys, one an image, got shape {list(lead)}")
-    keys = key if lead else jax.vmap(random.fold_in, (None, 0))(key, jnp.arange(batch))
-    return jax.vmap(lambda k: _draw_one(k, config))(keys)
+    key = keys.named(key)
+    if key.shape not in ((), (batch,)):
+        raise ValueError(f"key must be one key or {batch} keys, one an image, got shape {list(key.shape)}")
+    of_images = key if key.ndim else jax.vmap(random.fold_in, (None, 0))(key, jnp.arange(batch))
+    return jax.vmap(lambda k: _draw_one(k, config))(of_images)
 
 
 def _draw_one(key: Key, config: Config) -> Draws:

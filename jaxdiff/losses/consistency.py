@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.losses.distances import Distance, pseudo_huber
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, checked, expand, floating
 
 ConsistencyFn = Callable[[Batch, Array], Batch]
 """f(x, sigma): the end at sigma_min of the trajectory through x; sigma is [B]."""
@@ -29,8 +29,8 @@ def euler_step(denoise: Denoiser, x: Batch, sigma: Array, sigma_next: Array) -> 
       >>> euler_step(lambda x, sigma: 0 * x, jnp.ones((1, 1)), jnp.array([2.0]), jnp.array([1.0])).item()
       0.5
     """
-    x0_hat = denoise(x, sigma)
-    return x0_hat + expand(sigma_next / sigma, x) * (x - x0_hat)
+    x0_hat = checked(denoise)(x, sigma)
+    return x0_hat + expand(sigma_next, x) / expand(sigma, x) * (x - x0_hat)
 
 
 def heun_step(denoise: Denoiser, x: Batch, sigma: Array, sigma_next: Array) -> Batch:
@@ -41,6 +41,7 @@ def heun_step(denoise: Denoiser, x: Batch, sigma: Array, sigma_next: Array) -> B
       >>> heun_step(lambda x, sigma: 0 * x, jnp.ones((1, 1)), jnp.array([2.0]), jnp.array([1.0])).item()
       0.5
     """
+    denoise = checked(denoise)
     sigma, sigma_next = expand(sigma, x), expand(sigma_next, x)
     slope = (x - denoise(x, sigma.reshape(-1))) / sigma
     x_euler = x + (sigma_next - sigma) * slope
@@ -81,9 +82,9 @@ def consistency_loss(
     """
     check_levels(x, sigma, sigma_next)
     inside = sigma_next > 0
-    target = f_target(x_next, jnp.where(inside, sigma_next, sigma))
+    target = checked(f_target, "f_target")(x_next, jnp.where(inside, sigma_next, sigma))
     target = jnp.where(expand(inside, x), target, x_next)
-    return jnp.asarray(weight) * distance(f(x, sigma), stop(target))
+    return jnp.asarray(weight) * distance(checked(f, "f")(x, sigma), stop(target))
 
 
 def distillation_loss(
@@ -189,7 +190,14 @@ def improved_training_loss(
     """
     check_levels(x0, sigma, sigma_next)
     return training_loss(
-        f, f, x0, sigma, sigma_next, noise, distance=lambda x, y: pseudo_huber(x, y, c), weight=1 / (sigma - sigma_next)
+        f,
+        f,
+        x0,
+        sigma,
+        sigma_next,
+        noise,
+        distance=lambda x, y: pseudo_huber(x, y, c),
+        weight=1 / (floating(sigma) - sigma_next),
     )
 
 

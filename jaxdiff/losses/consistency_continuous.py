@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxdiff.losses.consistency import ConsistencyFn
 from jaxdiff.losses.distances import Distance
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, checked, expand
 
 
 def teacher_slope(denoise_teacher: Denoiser, x: Batch, sigma: Float[Array, " B"]) -> Batch:
@@ -25,7 +25,7 @@ def teacher_slope(denoise_teacher: Denoiser, x: Batch, sigma: Float[Array, " B"]
     """
     if denoise_teacher is None:
         raise ValueError("distillation needs a teacher: denoise_teacher must be D(x, sigma), got None")
-    return jax.lax.stop_gradient((x - denoise_teacher(x, sigma)) / expand(sigma, x))
+    return jax.lax.stop_gradient((x - checked(denoise_teacher, "denoise_teacher")(x, sigma)) / expand(sigma, x))
 
 
 def tangent(f: ConsistencyFn, x: Batch, sigma: Float[Array, " B"], slope: Batch) -> tuple[Batch, Batch]:
@@ -45,7 +45,7 @@ def tangent(f: ConsistencyFn, x: Batch, sigma: Float[Array, " B"], slope: Batch)
         raise ValueError(f"slope must have the shape of x, {list(x.shape)}, got {list(slope.shape)}")
     if jnp.shape(sigma) != x.shape[:1]:
         raise ValueError(f"sigma must have shape [{x.shape[0]}], one level per example, got {list(jnp.shape(sigma))}")
-    return jax.jvp(f, (x, sigma), (slope, jnp.ones_like(sigma)))
+    return jax.jvp(checked(f, "f"), (x, sigma), (slope, jnp.ones_like(sigma)))
 
 
 def tangent_loss(

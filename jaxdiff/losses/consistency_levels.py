@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
-from jaxdiff.types import Array, ArrayLike, Float
+from jaxdiff.types import Array, ArrayLike, Float, floating
 
 Levels = tuple[Float[Array, " B"], Float[Array, " B"]]
 """(sigma, sigma_next), sigma > sigma_next."""
@@ -164,7 +164,7 @@ def ect_sigma_next(
         raise ValueError(f"need q > 1, k >= 0 and b >= 0, got q={q}, k={k}, b={b}")
     if not isinstance(sigma, jax.Array) and not np.all(np.asarray(sigma) > 0):
         raise ValueError(f"sigma must be positive, got {sigma}")
-    sigma = jnp.asarray(sigma)
+    sigma = floating(sigma)
     gap = (1 + k * jax.nn.sigmoid(-b * sigma)) / jnp.asarray(q, sigma.dtype) ** (jnp.asarray(stage) + 1)
     return jnp.maximum(sigma * (1 - gap), 0)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.types import Array, ArrayLike
+from jaxdiff.types import Array, ArrayLike, floating
 
 OfStep = Callable[[ArrayLike], Array]
 """Integer step [] -> integer []."""
@@ -61,9 +61,11 @@ def doubling_scales(total_steps: int, start: int = 10, end: int = 1280) -> OfSte
 def halving_steps(steps_per_stage: int, start: int = 4096) -> OfStep:
     """Sampling steps of progressive distillation's student: halved every stage; the stage of 2 is twice as long.
 
+    n(k) = max(floor(s / 2^floor(k / K)), 2), and 1 from k = K (log2 s + 1) on.
+
     Args:
-      steps_per_stage: >= 1.
-      start: of the first student, a power of 2, >= 2.
+      steps_per_stage: K >= 1.
+      start: s >= 2, of the first student; a power of 2, or an odd number of steps is halved too, and rounded down.
     Raises: ValueError when an argument is outside its range.
     Reference: Salimans & Ho 2022 (2202.00512), Alg. 2; the lengths are those of Song et al. 2023, Appendix C.
     Example:
@@ -71,11 +73,11 @@ def halving_steps(steps_per_stage: int, start: int = 4096) -> OfStep:
       >>> [int(steps(k)) for k in (0, 100, 200, 300, 400)]
       [8, 4, 2, 2, 1]
     """
-    if steps_per_stage < 1 or start < 2 or start & (start - 1):
-        raise ValueError(f"need steps_per_stage >= 1 and start a power of 2, got {steps_per_stage}, {start}")
-    halvings = start.bit_length() - 1
-    changes = [steps_per_stage * (i + 1) for i in range(halvings - 1)] + [steps_per_stage * (halvings + 1)]
-    return _table(changes, [start >> i for i in range(halvings + 1)])
+    if steps_per_stage < 1 or start < 2:
+        raise ValueError(f"need steps_per_stage >= 1 and start >= 2, got {steps_per_stage}, {start}")
+    above = [start >> i for i in range(start.bit_length()) if start >> i > 2]
+    changes = [steps_per_stage * (i + 1) for i in range(len(above))]
+    return _table([*changes, int(np.ceil(steps_per_stage * (np.log2(start) + 1)))], [*above, 2, 1])
 
 
 def stages(steps_per_stage: int) -> OfStep:
@@ -109,7 +111,7 @@ def target_decay(num_scales: ArrayLike, start_decay: float = 0.9, start: int = 2
         raise ValueError(f"start_decay must lie in [0, 1), got {start_decay}")
     if isinstance(num_scales, int | np.integer) and num_scales < 2:
         raise ValueError(f"num_scales must be at least 2, got {num_scales}")
-    return jnp.asarray(start_decay, jnp.result_type(float)) ** (start / (jnp.asarray(num_scales) - 1))
+    return floating(start_decay) ** (start / (floating(num_scales) - 1))
 
 
 def _table(changes: Sequence[int], values: Sequence[int]) -> OfStep:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from jaxdiff import betas as chains
 from jaxdiff.betas import Betas
-from jaxdiff.types import Array, Batch, Float, Key, expand
+from jaxdiff.types import Array, Batch, Float, Key, checked, expand
 
 
 class Process(NamedTuple):
@@ -125,6 +125,7 @@ def posterior(process: Process, x0: Batch, x: Batch, t: Float[Array, "*B"], nois
       >>> posterior(process(chains.vp(4)), 3 * x, x, jnp.array([0]), x).tolist()
       [[3.0, 3.0]]
     """
+    checked(lambda x: x0, "the generator")(x)
     mean = _at(process.posterior_x0, t, x) * x0 + _at(process.posterior_x, t, x) * x
     return mean + _at(process.posterior_std, t, x) * noise
 

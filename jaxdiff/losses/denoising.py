@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxdiff import schedules
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, expand, positive
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, checked, expand, floating, positive
 
 
 def lognormal_sigma(normal: ArrayLike, p_mean: float = -1.2, p_std: float = 1.2) -> Array:
@@ -23,7 +23,7 @@ def lognormal_sigma(normal: ArrayLike, p_mean: float = -1.2, p_std: float = 1.2)
       >>> float(lognormal_sigma(0.0, p_mean=0.0))
       1.0
     """
-    return jnp.exp(p_mean + p_std * jnp.asarray(normal))
+    return jnp.exp(p_mean + p_std * floating(normal))
 
 
 def ve_sigma(uniform: ArrayLike, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Array:
@@ -56,7 +56,7 @@ def edm_weight(sigma: ArrayLike, sigma_data: float = 0.5) -> Array:
       >>> float(edm_weight(0.5, sigma_data=0.5))
       8.0
     """
-    sigma = jnp.asarray(sigma)
+    sigma = floating(sigma)
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
@@ -67,7 +67,7 @@ def inverse_variance(sigma: ArrayLike) -> Array:
       >>> float(inverse_variance(2.0))
       0.25
     """
-    return 1 / jnp.asarray(sigma) ** 2
+    return 1 / floating(sigma) ** 2
 
 
 def snr_plus_one(sigma: ArrayLike) -> Array:
@@ -109,7 +109,7 @@ def denoising_loss(
       weight: lambda, a function of sigma.
     Returns: [B].
     Raises: ValueError when the shapes of x0 and noise, or of x0 and sigma, do not match, or a
-      level on the host is not positive.
+      level on the host is not positive, or the denoiser returns anything but floats of the shape of x0.
     Reference: Karras et al. 2022, Eq. 2 and 8; departure: a mean over pixels where the authors' code keeps the sum,
       so that the value does not depend on the resolution. Adam does not see the factor.
     Example:
@@ -121,7 +121,7 @@ def denoising_loss(
         raise ValueError(f"noise must have the shape of x0, {list(x0.shape)}, got {list(noise.shape)}")
     if sigma.shape != x0.shape[:1]:
         raise ValueError(f"sigma must have shape [{x0.shape[0]}], one level per example, got {list(sigma.shape)}")
-    error = jnp.square(denoise(x0 + expand(positive(sigma), x0) * noise, sigma) - x0)
+    error = jnp.square(checked(denoise)(x0 + expand(positive(sigma), x0) * noise, sigma) - x0)
     return weight(sigma) * jnp.mean(error, axis=tuple(range(1, x0.ndim)))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, Batch, Float
+from jaxdiff.types import Array, Batch, Float, floating
 
 Distance = Callable[[Batch, Batch], Float[Array, " B"]]
 """d(x, y) -> [B], >= 0 and 0 where x = y."""
@@ -100,4 +100,4 @@ def _difference(x: Batch, y: Batch) -> Float[Array, "B D"]:
     """x - y with what follows the batch axis flattened."""
     if x.shape != y.shape:
         raise ValueError(f"x and y must have the same shape, got {list(x.shape)} and {list(y.shape)}")
-    return (x - y).reshape(x.shape[0], -1)
+    return (floating(x) - floating(y)).reshape(x.shape[0], -1)

@@ -1,4 +1,4 @@
-"""Which step to train next: uniform, antithetic, or where the loss's second moment is large."""
+"""Which step to train next: uniform, antithetic, or where the loss's second moment is large (`train.loss_aware`)."""
 
 from typing import NamedTuple
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxdiff.losses.consistency import check_levels, euler_step
 from jaxdiff.losses.consistency_levels import karras_sigma
 from jaxdiff.losses.distances import Distance
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, checked, expand
 
 
 def halved_levels(
@@ -54,7 +54,7 @@ def two_step_target(denoise_teacher: Denoiser, x: Batch, sigma: Array, sigma_mid
     check_levels(x, sigma_mid, sigma_next)
     x_mid = euler_step(denoise_teacher, x, sigma, sigma_mid)
     x_next = euler_step(denoise_teacher, x_mid, sigma_mid, sigma_next)
-    ratio = expand(sigma_next / sigma, x)
+    ratio = expand(sigma_next, x) / expand(sigma, x)
     return jax.lax.stop_gradient((x_next - ratio * x) / (1 - ratio))
 
 
@@ -89,4 +89,4 @@ def progressive_loss(
         raise ValueError(f"noise must have the shape of x0, {list(x0.shape)}, got {list(noise.shape)}")
     check_levels(x0, levels[0], levels[1])
     x = x0 + expand(levels[0], x0) * noise
-    return jnp.asarray(weight) * distance(denoise(x, levels[0]), two_step_target(denoise_teacher, x, *levels))
+    return jnp.asarray(weight) * distance(checked(denoise)(x, levels[0]), two_step_target(denoise_teacher, x, *levels))

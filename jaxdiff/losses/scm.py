@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.types import Array, ArrayLike, Batch, Float, expand, state_type
+from jaxdiff.types import Array, ArrayLike, Batch, Float, checked, expand, floating, state_type
 
 TrigFlow = Callable[[Batch, Array], Batch]
 """F(x_t / sigma_data, t): sigma_data F is the slope dx_t/dt; t is [B]."""
@@ -51,7 +51,9 @@ def scm_tangent(
     t = jnp.asarray(t, state_type(x))
     cos, sin = jnp.cos(t), jnp.sin(t)
     both = expand(cos * sin, x)
-    value, derivative = jax.jvp(network, (x / sigma_data, t), (both * slope / sigma_data, cos * sin))
+    value, derivative = jax.jvp(
+        checked(network, "network"), (x / sigma_data, t), (both * slope / sigma_data, cos * sin)
+    )
     g = -expand(cos**2, x) * (sigma_data * value - slope) - jnp.asarray(warmup) * (both * x + sigma_data * derivative)
     return value, g
 
@@ -146,7 +148,9 @@ def scd_loss(
     if teacher is None:
         raise ValueError("distillation needs a teacher: teacher must be F(x_t / sigma_data, t), got None")
     x, _ = trigflow_line(x0, t, noise, sigma_data)
-    slope = jax.lax.stop_gradient(sigma_data * teacher(x / sigma_data, jnp.asarray(t, state_type(x))))
+    slope = jax.lax.stop_gradient(
+        sigma_data * checked(teacher, "teacher")(x / sigma_data, jnp.asarray(t, state_type(x)))
+    )
     return scm_loss(network, x, t, slope, sigma_data=sigma_data, warmup=warmup, log_weight=log_weight, c=c)
 
 
@@ -183,7 +187,7 @@ def tangent_warmup(step: ArrayLike, warmup_steps: int = 10_000) -> Array:
     """
     if warmup_steps < 1:
         raise ValueError(f"warmup_steps must be at least 1, got {warmup_steps}")
-    return jnp.minimum(jnp.asarray(step, jnp.result_type(float)) / warmup_steps, 1)
+    return jnp.minimum(floating(step) / warmup_steps, 1)
 
 
 def adaptive_log_weight(coefficients: Float[Array, " K"], t: Float[Array, " B"]) -> Float[Array, " B"]:
@@ -200,6 +204,7 @@ def adaptive_log_weight(coefficients: Float[Array, " K"], t: Float[Array, " B"])
       >>> adaptive_log_weight(jnp.array([1.0, 0.5]), jnp.array([0.0])).tolist()
       [1.5]
     """
+    t = floating(t)
     frequency = 2 * jnp.arange(coefficients.shape[0], dtype=t.dtype)
     return jnp.matmul(jnp.cos(t[:, None] * frequency[None]), coefficients, precision="highest")
 

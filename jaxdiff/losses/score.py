@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.sde import SDE
-from jaxdiff.types import Array, Batch, Float, expand
+from jaxdiff.types import Array, Batch, Float, checked, expand
 
 Score = Callable[[Batch, Array], Batch]
 """score(x, t) in native coordinates; t is [B]."""
@@ -46,7 +46,7 @@ def score_loss(
     x = expand(a, x0) * x0 + expand(std, x0) * noise
     axes = tuple(range(1, x0.ndim))
     # std times the residual stays finite where std does not leave its digits.
-    scaled = jnp.mean(jnp.square(expand(std, x0) * score(x, t) + noise), axis=axes)
+    scaled = jnp.mean(jnp.square(expand(std, x0) * checked(score, "score")(x, t) + noise), axis=axes)
     return scaled if weight is None else weight(t) / std**2 * scaled
 
 
@@ -61,7 +61,7 @@ def sliced_loss(score: Score, x: Batch, t: Float[Array, " B"], probes: Batch) ->
       >>> sliced_loss(lambda x, t: -x, jnp.ones((1, 2)), jnp.ones(1), jnp.ones((1, 2))).item()
       0.0
     """
-    value, tangent = jax.jvp(lambda x: score(x, t), (x,), (probes,))
+    value, tangent = jax.jvp(lambda x: checked(score, "score")(x, t), (x,), (probes,))
     axes = tuple(range(1, x.ndim))
     return jnp.sum(probes * tangent, axis=axes) + jnp.sum(probes * value, axis=axes) ** 2 / 2
 
@@ -75,7 +75,7 @@ def sliced_loss_of_norm(score: Score, x: Batch, t: Float[Array, " B"], probes: B
       >>> sliced_loss_of_norm(lambda x, t: -x, jnp.ones((1, 2)), jnp.ones(1), jnp.ones((1, 2))).item()
       -1.0
     """
-    value, tangent = jax.jvp(lambda x: score(x, t), (x,), (probes,))
+    value, tangent = jax.jvp(lambda x: checked(score, "score")(x, t), (x,), (probes,))
     return jnp.sum(probes * tangent + jnp.square(value) / 2, axis=tuple(range(1, x.ndim)))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxdiff.losses.vdm_decoder import encode, reconstruction_loss
 from jaxdiff.losses.vdm_process import EpsModel, alpha_sigma
-from jaxdiff.types import Array, ArrayLike, Batch, Float, expand, state_type
+from jaxdiff.types import Array, ArrayLike, Batch, Float, checked, expand, floating, state_type
 
 Gamma = Callable[[Array], Array]
 """gamma(t): log of noise to signal at t in [0, 1], in the shape of t."""
@@ -169,13 +169,13 @@ def discrete_times(t: ArrayLike, num_steps: int) -> Array:
     """
     _check_steps(num_steps)
     _check_times(t, 0.0)
-    return jnp.maximum(jnp.ceil(jnp.asarray(t) * num_steps), 1) / num_steps
+    return jnp.maximum(jnp.ceil(floating(t) * num_steps), 1) / num_steps
 
 
 def _error(eps_model: EpsModel, gamma_t: Array, f: Batch, noise: Batch) -> Array:
     """|eps - eps_hat|^2, [B]."""
     alpha, sigma = alpha_sigma(gamma_t, f)
-    return _sum(jnp.square(noise - eps_model(alpha * f + sigma * noise, gamma_t)))
+    return _sum(jnp.square(noise - checked(eps_model, "eps_model")(alpha * f + sigma * noise, gamma_t)))
 
 
 def _sum(a: Batch) -> Array:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff.predictions import eps_from_x0
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, checked, expand
 
 EpsModel = Callable[[Batch, Array], Batch]
 """eps_hat(z [B, ...], gamma [B]) -> [B, ...]."""
@@ -53,7 +53,7 @@ def reverse_step(eps_model: EpsModel, z: Batch, gamma_t: ArrayLike, gamma_s: Arr
       True
     """
     gamma_t = jnp.broadcast_to(jnp.asarray(gamma_t, z.dtype), z.shape[:1])
-    eps_hat = eps_model(z, gamma_t)
+    eps_hat = checked(eps_model, "eps_model")(z, gamma_t)
     alpha_t, sigma_t = alpha_sigma(gamma_t, z)
     alpha_s, sigma_s = alpha_sigma(gamma_s, z)
     c = -jnp.expm1(expand(jnp.asarray(gamma_s, z.dtype), z) - expand(gamma_t, z))
@@ -73,6 +73,6 @@ def as_eps_model(denoise: Denoiser) -> EpsModel:
 
     def eps_hat(z: Batch, gamma: Array) -> Batch:
         x, sigma = z / alpha_sigma(gamma, z)[0], jnp.exp(gamma / 2)
-        return eps_from_x0(denoise(x, sigma), x, sigma)
+        return eps_from_x0(checked(denoise)(x, sigma), x, sigma)
 
     return eps_hat

@@ -34,4 +34,4 @@ def ancestral(reverse: Reverse | None = None) -> Sampler:
         std = jnp.where(expand(level.sigma_next, x) > 0, jnp.exp(log_variance / 2), 0)
         return mean + std * noise, carry
 
-    return Sampler(memoryless, gaussian, step)
+    return Sampler(memoryless, gaussian, step, outputs=(1, 2))

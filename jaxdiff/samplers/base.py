@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxdiff import grids
+from jaxdiff.samplers import checks
 from jaxdiff.types import Array, ArrayLike, Batch, Key, Noise, PyTree, expand, state_type
 
 Carry = PyTree
@@ -30,11 +30,13 @@ class Sampler(NamedTuple):
     init(x) -> carry: what the method remembers between steps; () for one-step methods.
     draw(key, x) -> noise: for ONE example x [...], the noise of one step; () where the method is deterministic.
     step(denoise, x, carry, level, noise) -> (x, carry): from level.sigma to level.sigma_next, x [B, ...].
+    outputs: how many arrays the model may return: 1, and 2 where the variance may be learned, as `ancestral` has it.
     """
 
     init: Callable[[Batch], Carry]
     draw: Callable[[Key, Array], Noise]
     step: Callable[[Model, Batch, Carry, Level, Noise], tuple[Batch, Carry]]
+    outputs: tuple[int, ...] = (1,)
 
 
 def memoryless(x: Batch) -> Carry:
@@ -72,13 +74,15 @@ def sample(
       sampler: `euler()`, `heun()`, ... or one of your own.
       denoise: D(x, sigma) -> E[x0 | x]; any callable of x [B, ...] and a scalar sigma, or what else the sampler asks.
       x: start, [B, ...], at level sigmas[0]: usually sigmas[0] * n with n ~ N(0, I).
-      sigmas: n + 1 decreasing levels in data units, as the functions of `jaxdiff.grids` make them.
+      sigmas: n + 1 decreasing levels in data units, as the functions of `jaxdiff.grids` make them. Of a traced grid
+        only the shape can be checked: its steps between equal levels do nothing, and one upwards or below 0 makes nan.
       key: for stochastic samplers; one key, folded with each example's index, or [B] keys, one an example.
-        Image i depends on its own key only: not on the batch size, the devices or the other images.
+        Image i depends on its own key only: not on the batch size, the devices, the other images or JAX's generator.
       noise: instead of a key, stored draws to replay, stacked over steps: leaves [n, B, ...].
     Returns: [B, ...] at level sigmas[-1], float32 (float64 where x is).
-    Raises: ValueError when the grid does not decrease, x has no batch axis, or a stochastic sampler is given
-      neither key nor noise (or both).
+    Raises: ValueError when the grid does not decrease in the type of the state, x has no batch axis, the arguments are
+      no sampler and no function, the denoiser returns anything but floats of the shape of x, or a stochastic sampler
+      is given neither key nor noise (or both).
     Example:
       >>> from jaxdiff import grids
       >>> from jaxdiff.samplers import heun, sample
@@ -113,9 +117,8 @@ def trajectory(
       >>> xs.shape
       (4, 1, 2)
     """
-    start = x.astype(state_type(x))
-    x, xs = _drive(sampler, denoise, x, sigmas, key, noise, record=lambda x: x)
-    return x, jnp.concatenate([start[None], xs])
+    end, xs = _drive(sampler, denoise, x, sigmas, key, noise, record=lambda x: x)
+    return end, jnp.concatenate([x.astype(end.dtype)[None], xs])
 
 
 def _drive(
@@ -128,59 +131,32 @@ def _drive(
     record: Callable[[Batch], Any],
 ) -> tuple[Batch, Any]:
     """lax.scan over levels: one compiled step, memory independent of the number of steps."""
-    if not isinstance(sigmas, jax.core.Tracer):
-        sigmas = np.asarray(sigmas, np.float64)
-        grids.check(sigmas)
-    if x.ndim < 1:
-        raise ValueError("x must have a leading batch axis, got a scalar")
+    checks.arguments(sampler, denoise, x)
     x = x.astype(state_type(x))
-    num_steps = sigmas.shape[0] - 1
-    keys = _check_draws(sampler, x, num_steps, key, noise)
-    levels_in_state_type = jnp.asarray(sigmas, x.dtype)
+    levels, on_host = checks.levels(sigmas, x), not isinstance(sigmas, jax.core.Tracer)
+    num_steps = levels.shape[0] - 1
+    keys = checks.draws(sampler.draw, x, num_steps, key, noise)
+    model = checks.asked(denoise, sampler.outputs)
 
-    def in_state_type(*inputs: Array) -> Batch:
-        return jax.tree.map(lambda a: a.astype(x.dtype), denoise(*inputs))
-
-    def body(state: tuple[Batch, Carry], level: tuple) -> tuple[tuple[Batch, Carry], Any]:
+    def step(state: tuple[Batch, Carry], level: tuple) -> tuple[Batch, Carry]:
         index, sigma, sigma_next, replayed = level
         drawn = replayed if keys is None else jax.vmap(_draw_step, (None, 0, None, 0))(sampler, keys, index, state[0])
-        stepped = sampler.step(in_state_type, *state, Level(index, sigma, sigma_next, num_steps), drawn)
+        return sampler.step(model, *state, Level(index, sigma, sigma_next, num_steps), drawn)
+
+    def checked_step(state: tuple[Batch, Carry], level: tuple) -> tuple[Batch, Carry]:
+        _, sigma, sigma_next, _ = level
+        x, carry = jax.lax.cond(sigma_next < sigma, step, lambda state, level: state, state, level)
+        return jnp.where((sigma_next <= sigma) & (sigma_next >= 0), x, jnp.nan), carry
+
+    def body(state: tuple[Batch, Carry], level: tuple) -> tuple[tuple[Batch, Carry], Any]:
+        stepped = (step if on_host else checked_step)(state, level)
         x, carry = jax.lax.optimization_barrier(stepped)  # one step, whether it is recorded or not
         return (x, carry), record(x)
 
-    levels = (
-        jnp.arange(num_steps),
-        levels_in_state_type[:-1],
-        levels_in_state_type[1:],
-        () if noise is None else noise,
-    )
-    (x, _), recorded = jax.lax.scan(body, (x, sampler.init(x)), levels)
+    steps = (jnp.arange(num_steps), levels[:-1], levels[1:], () if noise is None else noise)
+    (x, _), recorded = jax.lax.scan(body, (x, sampler.init(x)), steps)
     return x, recorded
 
 
 def _draw_step(sampler: Sampler, key: Key, index: Array, x: Array) -> Noise:
     return sampler.draw(jax.random.fold_in(key, index), x)
-
-
-def _check_draws(sampler: Sampler, x: Batch, num_steps: int, key: Key | None, noise: Noise | None) -> Key | None:
-    """One key an example, or None when nothing is to be drawn; ValueError when it is not clear what to draw."""
-    example = jax.eval_shape(lambda x: x[0], x)
-    shapes = jax.tree.leaves(jax.eval_shape(sampler.draw, jax.random.key(0), example))
-    if not shapes:
-        return None
-    if (key is None) == (noise is None):
-        given = "neither" if key is None else "both"
-        raise ValueError(f"a stochastic sampler needs either key= or noise=, got {given}")
-    if key is None:
-        expected = [(num_steps, x.shape[0], *s.shape) for s in shapes]
-        found = [jnp.shape(leaf) for leaf in jax.tree.leaves(noise)]
-        if found != expected:
-            raise ValueError(f"noise must be stacked over steps and examples as {expected}, got {found}")
-        return None
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key)
-    if key.ndim == 0:
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(x.shape[0]))
-    if key.shape != (x.shape[0],):
-        raise ValueError(f"key must be one key or one an example, [{x.shape[0]}], got shape {list(key.shape)}")
-    return key

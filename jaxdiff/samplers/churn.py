@@ -62,4 +62,4 @@ def churn(
         added = s_noise * jnp.sqrt(jnp.maximum((sigma_hat - sigma) * (sigma_hat + sigma), 0))
         return sampler.step(denoise, x + added * z, carry, level._replace(sigma=sigma_hat), inner)
 
-    return Sampler(sampler.init, draw, step)
+    return sampler._replace(draw=draw, step=step)

@@ -48,7 +48,7 @@ def impute(sampler: Sampler, data: Batch, known: Known) -> Sampler:
         x, carry = sampler.step(denoise, x, carry, level, inner)
         return impose(x, data, known, level.sigma_next, z), carry
 
-    return Sampler(sampler.init, draw, step)
+    return sampler._replace(draw=draw, step=step)
 
 
 def impose(x: Batch, data: Batch, known: Known, sigma: ArrayLike, noise: Batch) -> Batch:

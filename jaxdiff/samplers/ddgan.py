@@ -10,7 +10,7 @@ from jaxdiff import chain
 from jaxdiff.betas import Betas
 from jaxdiff.samplers.ancestral import ancestral
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, noiseless
-from jaxdiff.types import Array, Batch, Key, Noise, Params, X0Sampler, expand, state_type
+from jaxdiff.types import Array, Batch, Key, Noise, Params, X0Sampler, checked, expand, state_type
 
 
 def ddgan(latent_dim: int, then: Sampler | None = None) -> Sampler:
@@ -83,6 +83,7 @@ def x0_sampler(apply_fn: Callable[..., Any], params: Params, betas: Betas) -> X0
         x = x.astype(state_type(x))
         sigma = jnp.asarray(sigma, x.dtype)
         t = jnp.broadcast_to(row.c_noise(sigma), x.shape[:1])
-        return apply_fn(params, expand(row.c_in(sigma), x) * x, t, latent).astype(x.dtype)
+        generator = checked(lambda x: apply_fn(params, x, t, latent), "the generator")
+        return generator(expand(row.c_in(sigma), x) * x).astype(x.dtype)
 
     return sample_x0

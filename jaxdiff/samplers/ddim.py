@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxdiff import grids
 from jaxdiff.samplers.base import Carry, Level, Sampler, gaussian, memoryless, move
+from jaxdiff.samplers.checks import asked
 from jaxdiff.types import Array, Batch, Denoiser, Noise, state_type
 
 
@@ -56,16 +56,15 @@ def encode(denoise: Denoiser, x: Batch, sigmas: grids.Grid) -> Batch:
       >>> encode(lambda x, sigma: 0 * x, jnp.ones((1, 1)), grids.karras(4, 1.0, 8.0)).item()
       8.0
     """
-    sigmas = np.asarray(sigmas, np.float64)
-    grids.check(sigmas)
-    rising = sigmas[sigmas > 0][::-1]
-    if rising.size < 2:
-        raise ValueError(f"encode needs at least two levels above 0, got {sigmas.tolist()}")
     x = x.astype(state_type(x))
-    levels = jnp.asarray(rising, x.dtype)
+    checked = grids.check(sigmas, x.dtype)
+    rising = checked[checked > 0][::-1]
+    if rising.size < 2:
+        raise ValueError(f"encode needs at least two levels above 0, got {checked.tolist()}")
+    levels, model = jnp.asarray(rising, x.dtype), asked(denoise)
 
     def body(x: Batch, level: tuple[Array, Array]) -> tuple[Batch, None]:
         sigma, sigma_next = level
-        return move(x, denoise(x, sigma).astype(x.dtype), sigma_next / sigma), None
+        return move(x, model(x, sigma), sigma_next / sigma), None
 
     return jax.lax.scan(body, x, (levels[:-1], levels[1:]))[0]

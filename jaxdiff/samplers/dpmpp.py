@@ -24,13 +24,13 @@ def dpmpp_2m() -> Sampler:
     """
 
     def init(x: Batch) -> Carry:
-        return jnp.zeros_like(x), jnp.ones((), x.dtype)
+        return jnp.zeros_like(x), jnp.zeros((), x.dtype)  # no level is 0 before a step
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
         x0_last, sigma_last = carry
         sigma, sigma_next = level.sigma, level.sigma_next
         x0_hat = denoise(x, sigma)
-        second_order = (level.index > 0) & (sigma_next > 0)
+        second_order = (sigma_last > 0) & (sigma_next > 0)
         # Values of an unused branch must stay finite, or its gradient would not be.
         h = jnp.log(sigma / jnp.where(second_order, sigma_next, sigma / 2))
         h_last = jnp.log(jnp.where(second_order, sigma_last, 2 * sigma) / sigma)

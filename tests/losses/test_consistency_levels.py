@@ -153,7 +153,7 @@ def test_too_few_levels(num_scales):
         (lambda: schedules.progressive_scales(0), "total_steps >= 1"),
         (lambda: schedules.doubling_scales(3, 10, 1280), "fewer than the doublings"),
         (lambda: schedules.doubling_scales(100, 0, 10), "1 <= start < end"),
-        (lambda: schedules.halving_steps(10, 12), "start a power of 2, got 10, 12"),
+        (lambda: schedules.halving_steps(10, 1), "start >= 2, got 10, 1"),
         (lambda: schedules.halving_steps(0), "steps_per_stage >= 1"),
         (lambda: schedules.stages(0), "steps_per_stage must be at least 1"),
         (lambda: schedules.target_decay(5, 1.0), r"start_decay must lie in \[0, 1\), got 1.0"),

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from jaxdiff import grids, toy
-from jaxdiff.samplers import heun, sample, trajectory
+from jaxdiff.guidance import classifier_guide, guide
+from jaxdiff.reverse import fixed, guided
+from jaxdiff.samplers import ddim, dpmpp_2m, encode, heun, sample, trajectory
 from tests.samplers.table import TABLE
 from tests.support.tiers import full
 
@@ -23,6 +25,7 @@ MIXTURE = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], [
 DENOISE = partial(toy.denoiser, MIXTURE)
 SIGMAS = grids.karras(8)
 KEY = jax.random.key(3)
+NOT_IN_FLOAT32 = ([2.0, 1.0, 1 - 1e-9, 0.5, 0.0], [1.0, 1e-50, 0.0], [1e39, 1.0, 0.0])
 
 
 def start(num, dtype=jnp.float32):
@@ -191,9 +194,72 @@ def test_moments_of_a_gaussian(row):
 
 @rows
 def test_bad_grids_are_refused(row):
-    for sigmas in ([1.0, 2.0, 0.0], [1.0], [1.0, 1.0], [1.0, -1.0], [np.inf, 1.0], [[1.0, 0.0]]):
-        with pytest.raises(ValueError, match="sigmas must"):
-            sample(row.make(), DENOISE, start(2), np.array(sigmas), key=KEY)
+    for sigmas in ([1.0, 2.0, 0.0], [1.0], [1.0, 1.0], [1.0, -1.0], [np.inf, 1.0], [[1.0, 0.0]], *NOT_IN_FLOAT32):
+        for dtype in (jnp.float32, jnp.bfloat16):
+            with pytest.raises(ValueError, match="sigmas must"):
+                sample(row.make(), DENOISE, start(2, dtype), np.array(sigmas), key=KEY)
+
+
+def test_the_state_s_type_tells_levels_apart(x64):
+    sigmas = np.array(NOT_IN_FLOAT32[0])
+    with pytest.raises(ValueError, match=r"in float32 sigmas\[2\] = 1.0 follows sigmas\[1\] = 1.0"):
+        encode(DENOISE, start(2).astype(jnp.float32), sigmas)
+    with pytest.raises(ValueError, match="sigmas must decrease"):
+        sample(heun(), DENOISE, start(2), jnp.asarray(sigmas, jnp.bfloat16))
+    for run in (partial(sample, heun()), encode):
+        assert jax.eval_shape(partial(run, DENOISE, sigmas=sigmas), start(2, jnp.float64)).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("make", [dpmpp_2m, *full(heun)])
+def test_a_traced_grid_s_equal_levels_do_nothing(make):
+    """Nor do they end a multistep method's memory, at the start or on the way; upwards nothing is made up."""
+    run = jax.jit(partial(sample, make(), DENOISE))
+    apart = run(start(2), jnp.array([2.0, 1.0, 0.5, 0.0]))
+    for sigmas in ([2.0, 2.0, 1.0, 0.5, 0.0], [2.0, 1.0, 1.0 - 1e-9, 0.5, 0.0]):
+        np.testing.assert_allclose(run(start(2), np.array(sigmas)), apart, rtol=1e-6)
+    for sigmas in ([2.0, 1.0, 1.5, 0.5, 0.0], [2.0, 1.0, 0.5, 0.0, -1.0]):
+        assert np.isnan(run(start(2), np.array(sigmas))).all()
+    with pytest.raises(ValueError, match="sigmas must be a vector"):
+        run(start(2), np.ones((3, 1)))
+
+
+@rows
+def test_a_denoiser_returns_floats_of_the_shape_of_x(row):
+    one, pair = (lambda x, sigma: x[:, :1]), (lambda x, sigma: (x, x))
+    for wrong in (one, pair, lambda x, sigma: jnp.ones(x.shape, int), lambda x, sigma: x[0], lambda x, sigma: [x]):
+        with pytest.raises(ValueError, match=r"denoise must return floats of the shape of x, \[4, 2\], got"):
+            jax.eval_shape(partial(sample, row.make(), wrong, sigmas=SIGMAS, key=KEY), start(4))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: sample(heun, DENOISE, start(2), SIGMAS), "made by its constructor, such as heun.., got heun"),
+        (lambda: sample(DENOISE, heun(), start(2), SIGMAS), "the order is .sampler, denoise, x, sigmas."),
+        (lambda: sample(heun(), start(2), DENOISE, SIGMAS), r"denoise must be a function .* got float32 \[2, 2\]"),
+        (lambda: trajectory(heun(), DENOISE, SIGMAS, start(2)), r"sigmas must be a vector .* got shape \[2, 2\]"),
+        (lambda: trajectory(heun(), DENOISE, [1.0], SIGMAS), "x must be an array of real numbers, got a list"),
+        (lambda: sample(heun(), lambda x, s: None, start(2), SIGMAS), "shape of x, .* got NoneType"),
+        (lambda: sample(ddim(0.5), DENOISE, start(2), SIGMAS, key=3), "key must be made by jax.random.key, got 3"),
+        (lambda: guide(DENOISE, DENOISE, jnp.ones(4))(start(2), 1.0), r"w must have shape \[\] or \[2\], got \[4\]"),
+        (lambda: guide(DENOISE, lambda x, s: x[:1], 2.0)(start(2), 1.0), "uncond must return floats of the shape of x"),
+        (lambda: classifier_guide(DENOISE, DENOISE, jnp.ones(3))(start(2), 1.0), r"w must have shape \[\] or \[2\]"),
+        (lambda: guided(fixed(), DENOISE, [1.0, 2.0, 3.0])(DENOISE, start(2), 2.0, 1.0), r"w must have shape \[\] or"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(call, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_of_no_examples_none_are_drawn():
+    assert sample(ddim(0.5), DENOISE, jnp.zeros((0, 2)), SIGMAS, key=KEY).shape == (0, 2)
+
+
+def test_guidance_weighs_every_example():
+    one, zero, w = lambda x, sigma: 0 * x + 1, lambda x, sigma: 0 * x, jnp.array([0.0, 3.0])
+    assert guide(one, zero, w)(start(2), 1.0).tolist() == [[0.0, 0.0], [3.0, 3.0]]
 
 
 @stochastic

@@ -76,7 +76,7 @@ def test_x0_sampler_tells_the_network_its_index_and_its_coordinates():
     told = x0_sampler(lambda params, x, t, latent: jnp.stack([x[:, 0], t.astype(x.dtype)], axis=1), None, betas)
     for t, sigma in enumerate(chains.sigmas(betas)[:-1][::-1]):
         for level in (sigma, jnp.full(2, sigma)):
-            found = told(jnp.full((2, 1), np.sqrt(1 + sigma**2)), level, jnp.zeros((2, 0)))
+            found = told(jnp.full((2, 2), np.sqrt(1 + sigma**2)), level, jnp.zeros((2, 0)))
             np.testing.assert_allclose(found, [[1.0, t]] * 2, rtol=1e-6)
 
 
