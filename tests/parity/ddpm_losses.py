@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from jaxdiff import predictions
 from jaxdiff.losses import ddpm, elbo
 from jaxdiff.losses.likelihood import discretized_gaussian
 from tests.parity.ddpm_process import LEARNED, model_of, reverse_of, row_of, transform_of
@@ -22,7 +23,7 @@ def chain_of(process, apply_fn, mean_type, var_type, clip):
 
 
 def training_loss(process, mean_type, var_type, loss_type, x0, t, noise, output):
-    """{"loss", and "mse", "vb" where both are there}: [B] each, for the network's output at x_t."""
+    """{"loss", and of it "mse" where there is one, "vb" where the variance is learned beside it}: [B] each."""
     num_steps, channels = len(process.betas), x0.shape[-1]
     chain = partial(chain_of, process, mean_type=mean_type, var_type=var_type, clip=False)
     if loss_type.endswith("KL"):
@@ -31,7 +32,7 @@ def training_loss(process, mean_type, var_type, loss_type, x0, t, noise, output)
     sigma = jnp.asarray(process.sigmas)[t + 1]
     mse = ddpm.simple_loss(output[..., :channels], row_of(process, mean_type), x0, sigma, noise)
     if var_type not in LEARNED:
-        return {"loss": mse}
+        return {"loss": mse, "mse": mse}
     vb = ddpm.vlb_loss(chain(lambda *_: ddpm.stop_mean(output, channels)), x0, t, noise)
     if loss_type == "RESCALED_MSE":
         return {"loss": ddpm.hybrid_loss(mse, vb, num_steps), "mse": mse, "vb": vb * num_steps / 1000}
@@ -48,3 +49,21 @@ def loss_and_gradient(fn, output):
 
     gradient, terms = jax.grad(total, has_aux=True)(output)
     return terms, gradient
+
+
+def squared_errors(process, apply_fn, mean_type, clip, x0, noise):
+    """Errors of the clean image and of the noise that it implies, [B, T], from the last step down."""
+    denoise = model_of(
+        apply_fn, row_of(process, mean_type), "FIXED_SMALL", transform_of(mean_type, clip, raw_mean=False)
+    )
+    sigmas = jnp.asarray(process.sigmas)
+
+    @jax.jit
+    def one(t, noise):
+        x = x0 + sigmas[t + 1] * noise
+        x0_hat = denoise(x, sigmas[t + 1])
+        eps = predictions.eps_from_x0(x0_hat, x, sigmas[t + 1])
+        return tuple(jnp.mean((a - b) ** 2, axis=(1, 2, 3)) for a, b in ((x0_hat, x0), (eps, noise)))
+
+    x0_errors, eps_errors = jax.lax.map(lambda inputs: one(*inputs), (jnp.arange(len(sigmas) - 1), noise))
+    return {"xstart_mse": x0_errors[::-1].T, "mse": eps_errors[::-1].T}

@@ -3,6 +3,7 @@
 The recorded code speaks x_t = x / sqrt(1 + sigma^2); `to_x` and `from_x` change between that and the library's x.
 """
 
+import re
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -14,10 +15,13 @@ from jaxdiff.betas import Betas, Tables
 from jaxdiff.grids import Grid
 from jaxdiff.precond import Preconditioning
 from jaxdiff.types import expand
+from tests.support.formula import formula
 
 ROWS = {"EPSILON": chain.eps, "START_X": chain.x0}
 LEARNED = ("LEARNED", "LEARNED_RANGE")
-FUNCTIONS = {"exp3": lambda u: np.exp(-3 * u**2), "exp12": lambda u: np.exp(-12 * u**2)}
+PROCESS = ("schedule", "steps", "num_timesteps", "respacing", "rescale_timesteps", "function", "max_beta")
+"""Options of a process, all of which `process_of` reads."""
+EXPONENT = re.compile(r"exp(?P<rate>[\d.]+)")
 
 
 class Process(NamedTuple):
@@ -32,16 +36,29 @@ class Process(NamedTuple):
 
 
 def betas_of(config) -> Betas:
-    if "function" in config:
-        return chains.from_alpha_bar(FUNCTIONS[config["function"]], config["steps"], config["max_beta"])
-    return {"linear": chains.linear, "cosine": chains.cosine}[config["schedule"]](config["steps"])
+    """The chain before respacing; the second recording calls its length num_timesteps."""
+    length, name = config.get("steps", config.get("num_timesteps")), config.get("function", config.get("schedule"))
+    if name in (makers := {"linear": chains.linear, "cosine": chains.cosine}) and "max_beta" not in config:
+        return makers[name](length)
+    return chains.from_alpha_bar(alpha_bar_of(name), length, config.get("max_beta", 0.999))
+
+
+def alpha_bar_of(name):
+    """alpha_bar(u) of a recorded name, exp3 for exp(-3 u^2), or of a formula of u."""
+    if name == "cosine":
+        return formula("cos((u + 0.008) / 1.008 * pi / 2)^2", np)
+    found = EXPONENT.fullmatch(name)
+    return formula(f"exp(-{found['rate']} * u^2)" if found else name, np)
 
 
 def process_of(config) -> Process:
     trained = betas_of(config)
-    steps = respacing.space(config["steps"], config.get("respacing", str(config["steps"])))
+    length = len(trained)
+    steps = respacing.space(length, config.get("respacing") or str(length))
     betas = respacing.respace(trained, steps)
-    scale = 1000 / config["steps"] if config.get("rescale_timesteps") else 1.0
+    if "steps" in config and "num_timesteps" in config:
+        assert len(betas) == config["num_timesteps"]
+    scale = 1000 / length if config.get("rescale_timesteps") else 1.0
     return Process(betas, trained, steps, scale, chains.tables(betas), chains.sigmas(betas)[::-1])
 
 
@@ -51,14 +68,16 @@ def row_of(process, mean_type) -> Preconditioning:
     return ROWS[mean_type](process.trained, process.scale)
 
 
-def reverse_of(process, var_type) -> reverse.Reverse:
+def reverse_of(process, var_type, gradient=None) -> reverse.Reverse:
+    """p(x_{t-1} | x_t), guided where there is a gradient; then "fixed small" is 0 in the last step, as recorded."""
     floor = process.tables.decoder_variance
-    return {
-        "FIXED_SMALL": lambda: reverse.fixed(reverse.small, floor),
+    p = {
+        "FIXED_SMALL": lambda: reverse.fixed(reverse.small, floor if gradient is None else reverse.FLOOR),
         "FIXED_LARGE": lambda: reverse.fixed(reverse.large, floor),
         "LEARNED": reverse.learned,
         "LEARNED_RANGE": lambda: reverse.learned_range(floor),
     }[var_type]()
+    return p if gradient is None else reverse.guided(p, gradient)
 
 
 def model_of(apply_fn, row, var_type, transform):

@@ -1,18 +1,18 @@
 """EDM's recorded networks, rebuilt from a file's config and parameters. Images turn from NCHW to NHWC and back."""
 
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff import precond
+from jaxdiff import grids, precond
+from jaxdiff.interop.edm import from_arguments
 from jaxdiff.interop.state_dict import to_params
 from jaxdiff.nets.unet_adm import DhariwalUNet
 from jaxdiff.nets.unet_song import SongUNet
 from tests.support import reference
 
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
+CHURN = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}
 
 
 def network(cls, kwargs):
@@ -28,23 +28,30 @@ def params_of(net, arrays, prefix="", dtype=np.float64):
 
 
 def preconditioned(cls, kwargs):
-    """(net, preconditioning, apply_fn) of a recorded preconditioner class with its arguments.
+    """(net, preconditioning, apply_fn) of a recorded preconditioner class with its arguments, as a checkpoint's are."""
+    assert not kwargs.get("use_fp16"), "no test knows half precision"
+    kwargs = {name: reference.number(value) for name, value in kwargs.items()}
+    net, row = from_arguments(cls, kwargs, entries=1000)
+    return net, row, precond.leading_channels(net.apply)
 
-    Arguments that the network does not know belong to the preconditioner.
-    """
-    kwargs = dict(kwargs)
-    channels = kwargs.pop("img_channels")
-    kwargs.pop("use_fp16", None)
-    rows = {"VPPrecond": precond.vp, "VEPrecond": precond.ve, "iDDPMPrecond": precond.iddpm, "EDMPrecond": precond.edm}
-    names = {"M": "num_levels", "C_1": "c_1", "C_2": "c_2"}
-    row = {names.get(name, name): reference.number(value) for name, value in kwargs.items()}
-    row = {name: value for name, value in row.items() if name in inspect.signature(rows[cls]).parameters}
-    default = "DhariwalUNet" if cls == "iDDPMPrecond" else "SongUNet"
-    net_cls = NETWORKS[kwargs.pop("model_type", default)]
-    ours = {name: value for name, value in kwargs.items() if name in net_cls.__dataclass_fields__}
-    out_channels = channels * (2 if cls == "iDDPMPrecond" else 1)
-    net = network(net_cls.__name__, {**ours, "in_channels": channels, "out_channels": out_channels})
-    return net, rows[cls](**row), precond.leading_channels(net.apply)
+
+def sampler_options(config, *more):
+    """(arguments of the sampler, of which it is not told those that are None; its churn in our names)."""
+    options = reference.only(config, "num_steps", "sigma_min", "sigma_max", "rho", *CHURN, *more)
+    options = {name: reference.number(value) for name, value in options.items() if value is not None}
+    return options, {ours: options[theirs] for theirs, ours in CHURN.items() if theirs in options}
+
+
+def levels(options, low, high):
+    """EDM's grid within a network's limits."""
+    lowest, highest = max(options.get("sigma_min", 0.002), low), min(options.get("sigma_max", 80.0), high)
+    return grids.karras(options.get("num_steps", 18), lowest, highest, options.get("rho", 7.0))
+
+
+def nearest(table):
+    """Rounding to the levels that a network knows."""
+    table = jnp.asarray(table)
+    return lambda sigma: table[jnp.argmin(jnp.abs(table - jnp.asarray(sigma)))]
 
 
 def labels_of(arrays, dtype=np.float64, prefix="in/"):

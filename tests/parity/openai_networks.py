@@ -8,30 +8,42 @@ from jaxdiff.nets.classifier import GuidedClassifier
 from jaxdiff.nets.unet_guided import GuidedUNet
 from tests.support import reference
 
+PACKAGES = ("improved_diffusion", "guided_diffusion")
 NAMES = {
+    "in_channels": "in_channels",
+    "out_channels": "out_channels",
+    "model_channels": "model_channels",
     "num_res_blocks": "num_blocks",
+    "num_heads": "num_heads",
+    "num_heads_upsample": "num_heads_upsample",
     "num_head_channels": "head_channels",
     "use_new_attention_order": "new_attention_order",
     "use_scale_shift_norm": "adaptive_scale",
+    "conv_resample": "conv_resample",
+    "resblock_updown": "resblock_updown",
     "num_classes": "label_dim",
+    "dropout": "dropout",
+    "pool": "pool",
 }
 DEFAULTS = {"num_heads": 1, "adaptive_scale": False, "resblock_updown": False, "head_channels": None, "dropout": 0.0}
-UNREAD = {"image_size", "attention_resolutions", "use_checkpoint", "use_fp16", "dims"}
+UNSET = {"num_heads_upsample": (-1, None), "head_channels": (-1,), "label_dim": (None,)}
+"""Values that stand for none."""
 
 
 def network(config, size):
     """The network of a recorded class, for images of that size."""
-    recorded = config["kwargs"]
-    kwargs = {NAMES.get(name, name): value for name, value in recorded.items() if name not in UNREAD}
-    kwargs = {name: None if value == -1 else value for name, value in kwargs.items()}
+    recorded = reference.only(
+        config["kwargs"], *NAMES, "attention_resolutions", "channel_mult", "use_checkpoint", "image_size",
+        dims=(2,), use_fp16=(False,),
+    )  # fmt: skip
+    kwargs = {ours: recorded[theirs] for theirs, ours in NAMES.items() if theirs in recorded}
+    kwargs = {name: value for name, value in kwargs.items() if value not in UNSET.get(name, ())}
     kwargs["channel_mult"] = tuple(recorded.get("channel_mult", (1, 2, 4, 8)))
     kwargs["attn_resolutions"] = tuple(size // factor for factor in recorded["attention_resolutions"])
-    if kwargs.get("label_dim", 0) is None:
-        kwargs["label_dim"] = 0
     if config["package"] == "improved_diffusion":
         kwargs["stem_channels"] = kwargs["model_channels"]
-    cls = GuidedClassifier if config["cls"] == "EncoderUNetModel" else GuidedUNet
-    if config["cls"].startswith("SuperRes"):
+    cls = {"EncoderUNetModel": GuidedClassifier, "UNetModel": GuidedUNet, "SuperResModel": GuidedUNet}[config["cls"]]
+    if config["cls"] == "SuperResModel":
         kwargs["super_resolution"] = True
     if cls is GuidedClassifier:
         kwargs.setdefault("pool", "adaptive")
@@ -41,7 +53,8 @@ def network(config, size):
 def prepared(path, dtype=np.float64):
     """(arrays, net, params) of a recorded file."""
     arrays = reference.load(path)
-    net = network(reference.config(arrays), arrays["in/x"].shape[-1])
+    config = reference.only(reference.config(arrays), "cls", "kwargs", kind=("network",), package=PACKAGES)
+    net = network(config, arrays["in/x"].shape[-1])
     state_dict = {name: a.astype(dtype) for name, a in reference.subset(arrays, "param").items()}
     return arrays, net, openai.params_of(net, state_dict)
 

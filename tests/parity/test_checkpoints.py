@@ -7,17 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids
 from jaxdiff.interop.edm import load_edm
 from jaxdiff.precond import denoiser, leading_channels
 from jaxdiff.samplers import churn, heun, sample
+from tests.parity.edm_networks import levels, sampler_options
 from tests.support import forge, reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import first_of_a_kind
 
 READS = ("edm/ckpt_*.npz",)
 FILES = reference.files(*READS)
-NAMES = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}
 
 
 def published(arrays, path):
@@ -88,20 +87,15 @@ def test_left_out_labels(path, x64, tmp_path):
 def test_samples(path, x64, tmp_path):
     arrays = reference.load(path)
     net, params, preconditioning, _ = load_edm(published(arrays, tmp_path / "model.pkl"))
-    options = reference.config(arrays, "sample")["kwargs"]
+    config = reference.only(reference.config(arrays, "sample"), "kwargs", kind=("edm_sampler",))
+    options, churned = sampler_options(config["kwargs"])
     latents = nhwc(arrays["sample/in/latents"])
     cond = {}
     if "in/class_labels" in arrays:
         cond["class_labels"] = jnp.asarray(arrays["in/class_labels"][: len(latents)], jnp.float64)
     denoise = denoiser(leading_channels(net.apply), params, preconditioning, **cond)
-    sigmas = grids.karras(
-        options["num_steps"],
-        max(options.get("sigma_min", 0.002), preconditioning.sigma_min),
-        min(options.get("sigma_max", 80.0), preconditioning.sigma_max),
-        options.get("rho", 7.0),
-    )
+    sigmas = levels(options, preconditioning.sigma_min, preconditioning.sigma_max)
     sigmas[:-1] = [preconditioning.round_sigma(sigma) for sigma in sigmas[:-1]]
-    churned = {ours: reference.number(options[theirs]) for theirs, ours in NAMES.items() if theirs in options}
     sampler, noise = heun(), None
     if churned.get("s_churn", 0) > 0:
         sampler = churn(heun(), **churned, round_sigma=preconditioning.round_sigma)

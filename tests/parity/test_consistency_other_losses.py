@@ -1,127 +1,99 @@
-"""Continuous-time consistency, ECT, progressive distillation and the teachers' losses of the consistency releases."""
+"""Continuous-time consistency, easy consistency tuning and improved consistency training."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jaxdiff import boundary, losses, precond
 from jaxdiff.losses import consistency_continuous as continuous
-from jaxdiff.losses import progressive
-from jaxdiff.losses.consistency import euler_step, improved_training_loss
-from jaxdiff.losses.consistency_levels import ect_sigma_next, karras_sigma
+from jaxdiff.losses.consistency import improved_training_loss, training_loss
+from jaxdiff.losses.consistency_levels import ect_sigma_next, karras_sigma, neighbours
+from jaxdiff.losses.consistency_schedules import doubling_scales
 from jaxdiff.losses.distances import l1, linf, pseudo_huber
-from jaxdiff.losses.score import sliced_loss_of_norm
 from jaxdiff.precond import denoiser
-from jaxdiff.train import ema
 from jaxdiff.types import expand
-from tests.parity.consistency_cases import (
-    DISTANCES,
-    agree,
-    agree_gradient,
-    inputs,
-    params_of,
-    rows,
-    span,
-    teacher,
-    tiny,
-    weights,
-)
+from tests.parity.consistency_cases import cases, read
 from tests.support import reference
 from tests.support.arrays import close
-from tests.support.tiers import by, first_of_a_kind
 
 READS = (
     "consistency/loss_continuous_*.npz",
+    "consistency/jcm_loss_continuous*.npz",
     "consistency/loss_ect.npz",
-    "consistency/loss_denoise_*.npz",
-    "consistency/progdist_*.npz",
+    "consistency/ect.npz",
+    "consistency/ict.npz",
 )
+ECT_WEIGHTS = {"1/(t-r)": None, "snrpk: (t^2+sd^2)/(t sd)^2": losses.edm_weight}
 
 
-def cases(*patterns):
-    return [
-        pytest.param(path, case, id=f"{path.stem}-{case}")
-        for path in reference.files(*patterns)
-        for case in reference.cases(reference.load(path))
-        if case != "config"
-    ]
-
-
-def masked_mean(arrays):
-    """The mean over the examples that count; all do where there is no mask."""
-    mask = inputs(arrays, "mask")[0] if "in/mask" in arrays else jnp.ones(len(arrays["in/x0"]))
-    return lambda loss: jnp.sum(mask * loss) / jnp.maximum(jnp.sum(mask), 1), mask
-
-
-@pytest.mark.parametrize(("path", "case"), first_of_a_kind(cases("consistency/loss_continuous_*.npz"), by("norm")))
-def test_continuous(path, case, x64):
-    arrays = reference.load(path)
-    config, options = reference.config(arrays), reference.config(arrays, case)
-    x0, noise, u = inputs(arrays, "x0", "noise", "u")
-    sigma = karras_sigma(1 - u, **span(config))
+@pytest.mark.parametrize(("path", "name"), cases(*READS[:2], marks=("loss_norm",)))
+def test_continuous(path, name, x64):
+    case = read(path, name)
+    config = case.told("rho", "dsm", "stopgrad", "loss_norm")
+    x0, noise, u = (case.inputs[name] for name in ("x0", "noise", "u"))
+    sigma = karras_sigma(1 - u, **case.span())
     x = x0 + expand(sigma, x0) * noise
-    agree(arrays, "out/t", sigma)
-    agree(arrays, "out/x_t", x)
-    slope = noise if options["dsm"] else continuous.teacher_slope(teacher(arrays), x, sigma)
-    row, _ = rows(config)
-    norm = {"l1": l1, "l2": partial(pseudo_huber, c=0.0), "linf": linf}[options["norm"]]
-    mean, mask = masked_mean(arrays)
+    slope = noise if config["dsm"] else continuous.teacher_slope(case.teacher, x, sigma)
+    row, _ = case.rows()
+    norm = {"l1": l1, "l2": partial(pseudo_huber, c=0.0), "linf": linf}[config["loss_norm"]]
 
-    def per_example(params, stopped=options["stopgrad"]):
-        f = denoiser(tiny(config), params, row)
+    def per_example(params, stopped=config["stopgrad"]):
+        f = denoiser(case.apply, params, row)
         if stopped:
             return continuous.stopped_tangent_loss(f, x, sigma, slope)
         return continuous.tangent_loss(f, x, sigma, slope, distance=norm)
 
-    params = params_of(arrays)
-    online, derivative = continuous.tangent(denoiser(tiny(config), params, row), x, sigma, slope)
-    agree(arrays, "out/online", online)
-    agree(arrays, f"{case}/out/tangent", -derivative)  # recorded towards lower levels
-    loss = per_example(params)
-    agree(arrays, f"{case}/out/loss_per_example", loss)
-    agree(arrays, f"{case}/out/loss", mean(loss))
-    agree_gradient(arrays, case, jax.jit(jax.grad(lambda params: mean(per_example(params))))(params))
-    # What the release logs: means of the norm in four quarters of u.
-    logged, quarter = per_example(params, stopped=False), np.clip(np.floor(4 * u), 0, 3)
-    for i in range(4):
-        inside = mask * (quarter == i)
-        agree(arrays, f"{case}/out/loss_q{i + 1}_nonfinite_ok", jnp.sum(inside * logged) / max(inside.sum(), 1))
+    params = case.params["student"]
+    online, derivative = continuous.tangent(denoiser(case.apply, params, row), x, sigma, slope)
+    loss, logged = per_example(params), per_example(params, stopped=False)
+    # What the first set logs: means of the norm in four quarters of u.
+    quarters = [case.mask() * (jnp.clip(jnp.floor(4 * u), 0, 3) == i) for i in range(4)]
+    means = [jnp.sum(inside * logged) / jnp.maximum(inside.sum(), 1) for inside in quarters]
+    case.agree(
+        jax.jit(jax.grad(lambda params: case.mean(per_example(params))))(params),
+        t=sigma, x_t=x, online=online, score_t=-slope / expand(sigma, x), loss=case.mean(loss),
+        tangent=-derivative,  # recorded towards lower levels
+        losses=loss, pseudo_losses=loss, unweighted=logged,
+        **{f"loss_q{i + 1}_nonfinite_ok": mean for i, mean in enumerate(means)},
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("path", "case"),
-    first_of_a_kind(
-        [p for p in cases("consistency/loss_ect.npz") if p.values[1].startswith("case")], by("adj", "precond_mode")
-    ),
-)
-def test_ect(path, case, x64):
-    arrays = reference.load(path)
-    config, options = reference.config(arrays), reference.config(arrays, case)
-    x0, noise, normal = inputs(arrays, "x0", "noise", "rnd_normal")
-    sigma = losses.lognormal_sigma(normal, options["P_mean"], options["P_std"])
-    k = options["k"] if options["adj"] == "sigmoid" else 0.0
-    sigma_next = ect_sigma_next(sigma, options["stage"], q=options["q"], k=k, b=options["b"])
-    agree(arrays, f"{case}/out/t", sigma)
-    agree(arrays, f"{case}/out/r", sigma_next)
-    agree(arrays, f"{case}/out/x_t", x0 + expand(sigma, x0) * noise)
-    row = ect_row(options["precond_mode"], options["sigma_data"], options["sigma_min"])
+def of_loss(name):
+    return name.startswith(("case", "loss-"))
+
+
+@pytest.mark.parametrize(("path", "name"), cases(*READS[2:4], marks=("adj", "precond_mode"), wanted=of_loss))
+def test_ect(path, name, x64):
+    case = read(path, name)
+    config = case.told(
+        "stage", "P_mean", "P_std", "q", "c", "k", "b", "weight", adj=("sigmoid", "const"),
+        precond_mode=("train", "eval"),
+    )  # fmt: skip
+    x0, noise = case.inputs["x0"], case.inputs["noise"]
+    sigma = losses.lognormal_sigma(case.inputs["rnd_normal"].reshape(-1), config["P_mean"], config["P_std"])
+    k = config["k"] if config["adj"] == "sigmoid" else 0.0
+    sigma_next = ect_sigma_next(sigma, config["stage"], q=config["q"], k=k, b=config["b"])
+    row = ect_row(config.get("precond_mode", "train"), config["sigma_data"], config["sigma_min"])
+    weight = ECT_WEIGHTS[config.get("weight", "1/(t-r)")]
     seen = []
 
     def per_example(params):
         def f(x, sigma):
-            seen.append(denoiser(tiny(config), params, row)(x, sigma))
+            seen.append(denoiser(case.apply, params, row)(x, sigma))
             return seen[-1]
 
-        return improved_training_loss(f, x0, sigma, sigma_next, noise, c=options["c"])
+        if weight is None:
+            return improved_training_loss(f, x0, sigma, sigma_next, noise, c=config["c"])
+        how = {"distance": partial(pseudo_huber, c=config["c"]), "weight": weight(sigma, config["sigma_data"])}
+        return training_loss(f, f, x0, sigma, sigma_next, noise, **how)
 
-    params = params_of(arrays)
-    agree(arrays, f"{case}/out/loss", per_example(params))
-    agree(arrays, f"{case}/out/D_t", seen[1])
-    agree(arrays, f"{case}/out/target", jnp.where(expand(sigma_next, x0) > 0, seen[0], x0))
-    agree_gradient(arrays, case, jax.jit(jax.grad(lambda params: jnp.mean(per_example(params))))(params))
+    loss = per_example(case.params["student"])
+    target = jnp.where(expand(sigma_next, x0) > 0, seen[0], x0)
+    gradient = jax.jit(jax.grad(lambda params: jnp.mean(per_example(params))))(case.params["student"])
+    x = x0 + expand(sigma, x0) * noise
+    case.agree(gradient, t=sigma, r=sigma_next, x_t=x, D_t=seen[1], target=target, losses=loss)
 
 
 def ect_row(mode, sigma_data, sigma_min):
@@ -129,111 +101,39 @@ def ect_row(mode, sigma_data, sigma_min):
     return precond.edm(sigma_data) if mode == "train" else boundary.consistency(sigma_data, sigma_min)
 
 
+@pytest.mark.parametrize(("path", "name"), cases("consistency/ict.npz", marks=(), wanted=lambda name: "loss" in name))
+def test_ict(path, name, x64):
+    case = read(path, name)
+    config = case.told(
+        "rho", "num_timesteps", "step", "total_steps", "s0", "s1",
+        network=("c_skip(s) x + c_out(s) TinyNet(x, s): no input scaling, raw noise level as condition",),
+    )  # fmt: skip
+    x0, noise, params = case.inputs["x"], case.inputs["noise"], case.params["student"]
+    num_scales = doubling_scales(config["total_steps"], config["s0"], config["s1"])(config["step"])
+    assert num_scales == config["num_timesteps"]
+    # Indices rise with the level here.
+    sigma, sigma_next = neighbours(num_scales - 2 - case.inputs["indices"], num_scales, **case.span())
+    row = case.rows()[0]._replace(c_in=jnp.ones_like, c_noise=lambda sigma: sigma)
+
+    def mean(params):
+        f = denoiser(case.apply, params, row)
+        return jnp.mean(improved_training_loss(f, x0, sigma, sigma_next, noise))
+
+    f = denoiser(case.apply, params, row)
+    student, target = (f(x0 + expand(level, x0) * noise, level) for level in (sigma, sigma_next))
+    loss, gradient = jax.jit(jax.value_and_grad(mean))(params)
+    case.agree(
+        gradient, sigma_small=sigma_next, sigma_large=sigma, student=student, target=target, loss=loss,
+        weight=1 / (sigma - sigma_next), weights=1 / (sigma - sigma_next),
+        pseudo_huber_per_sample=pseudo_huber(student, target),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("path", reference.files("consistency/loss_ect.npz"), ids=reference.ids)
 def test_ect_rows(path, x64):
-    arrays = reference.load(path)
-    apply, params = tiny(reference.config(arrays)), params_of(arrays)
-    recorded = reference.subset(arrays, "precond")
-    t, x = inputs(recorded, "t", "x")
+    case = read(path, "precond")
     for mode in ("train", "eval"):
-        agree(recorded, f"out/D_{mode}", denoiser(apply, params, ect_row(mode, 0.5, 0.003))(x, t))
-
-
-@pytest.mark.parametrize(
-    ("path", "case"), first_of_a_kind(cases("consistency/progdist_*.npz"), by("loss_norm", "norm"))
-)
-def test_progressive_distillation(path, case, x64):
-    arrays = reference.load(path)
-    config, options = reference.config(arrays), reference.config(arrays, case)
-    x0, noise = inputs(arrays, "x0", "noise")
-    levels = progressive.halved_levels(arrays["in/indices"], config["num_scales"], **span(config))
-    for name, level in zip(("t", "t2", "t3"), levels, strict=True):
-        agree(arrays, f"out/{name}", level)
-    denoise_teacher = teacher(arrays)
-    x = x0 + expand(levels[0], x0) * noise
-    x_mid = euler_step(denoise_teacher, x, *levels[:2])
-    agree(arrays, "out/x_t", x)
-    agree(arrays, "out/x_t2", x_mid)
-    agree(arrays, "out/x_t3", euler_step(denoise_teacher, x_mid, *levels[1:]))
-    agree(arrays, "out/target", progressive.two_step_target(denoise_teacher, x, *levels))
-    row = rows(config)[0 if options.get("student_scalings") == "boundary" else 1]
-    weight = options.get("weight_schedule", options.get("w"))
-    how = {
-        "distance": DISTANCES[options.get("loss_norm", options.get("norm"))],
-        "weight": weights(config["sigma_data"])[weight](levels[0]),
-    }
-    mean, _ = masked_mean(arrays)
-
-    def per_example(params):
-        student = denoiser(tiny(config), params, row)
-        return progressive.progressive_loss(student, denoise_teacher, x0, levels, noise, **how)
-
-    params = params_of(arrays)
-    online = f"{case}/out/online" if f"{case}/out/online" in arrays else "out/online"
-    agree(arrays, online, denoiser(tiny(config), params, row)(x, levels[0]))
-    loss = per_example(params)
-    torch = f"{case}/out/loss_per_example" not in arrays
-    agree(arrays, f"{case}/out/loss" if torch else f"{case}/out/loss_per_example", loss)
-    if not torch:
-        agree(arrays, f"{case}/out/loss", mean(loss))
-    # 1e-8: snr weights are as large as 1 / t^2 (tests/reference/consistency/README.md).
-    rtol = 1e-8 if "snr" in weight else 1e-9
-    agree_gradient(arrays, case, jax.jit(jax.grad(lambda params: mean(per_example(params))))(params), rtol)
-
-
-@pytest.mark.parametrize(
-    ("path", "case"), [p for p in cases("consistency/loss_denoise_torch.npz") if p.values[1] != "ema"]
-)
-def test_teachers_of_torch(path, case, x64):
-    arrays = reference.load(path)
-    config = reference.config(arrays)
-    x0, noise, sigma = inputs(arrays, "x0", "noise", "sigma")
-    _, row = rows(config)
-    weight = weights(config["sigma_data"])[reference.config(arrays, case)["weight_schedule"]]
-
-    def per_example(params, weight=weight):
-        return losses.denoising_loss(denoiser(tiny(config), params, row), x0, sigma, noise, weight)
-
-    params = params_of(arrays)
-    agree(arrays, f"{case}/out/xs_mse", per_example(params, jnp.ones_like))
-    agree(arrays, f"{case}/out/loss", per_example(params))
-    rtol = 1e-8 if "snr" in case else 1e-9
-    agree_gradient(arrays, case, jax.jit(jax.grad(lambda params: jnp.mean(per_example(params))))(params), rtol)
-
-
-@pytest.mark.parametrize("path", reference.files("consistency/loss_denoise_torch.npz"), ids=reference.ids)
-def test_moving_average(path, x64):
-    arrays = reference.subset(reference.load(path), "ema")
-    target, source, rates = inputs(arrays, "target", "source", "rate")
-    for rate, expected in zip(rates, arrays["out/target"], strict=True):
-        close(ema.update(target, source, rate), expected)
-
-
-@pytest.mark.parametrize("case", ["dsm", "ssm", "ssm_weighted"])
-@pytest.mark.parametrize("path", reference.files("consistency/loss_denoise_jax.npz"), ids=reference.ids)
-def test_teachers_of_jcm(path, case, x64):
-    arrays = reference.load(path)
-    config = reference.config(arrays)
-    x0, noise, normal, signs = inputs(arrays, "x0", "noise", "rnd_normal", "signs")
-    sigma = losses.lognormal_sigma(normal, config["P_mean"], config["P_std"])
-    agree(arrays, "out/t", sigma)
-    row, pixels = precond.edm(config["sigma_data"]), x0[0].size
-    mean, _ = masked_mean(arrays)
-
-    def per_example(params):
-        denoise = denoiser(tiny(config), params, row)
-        if case == "dsm":
-            return pixels * losses.edm_loss(denoise, x0, sigma, noise, sigma_data=config["sigma_data"])
-
-        def score(x, sigma):
-            return (denoise(x, sigma) - x) / expand(sigma, x) ** 2
-
-        x = x0 + expand(sigma, x0) * noise
-        weight = sigma**2 * losses.edm_weight(sigma, config["sigma_data"]) if case == "ssm_weighted" else 1.0
-        # The release leaves out the half, and takes a mean over pixels.
-        return weight * sigma**2 * 2 / pixels * sliced_loss_of_norm(score, x, sigma, signs)
-
-    params = params_of(arrays)
-    agree(arrays, f"{case}/out/loss_per_example", per_example(params))
-    agree(arrays, f"{case}/out/loss", mean(per_example(params)))
-    agree_gradient(arrays, case, jax.jit(jax.grad(lambda params: mean(per_example(params))))(params))
+        row = ect_row(mode, 0.5, 0.003)
+        found = denoiser(case.apply, case.params["student"], row)(case.inputs["x"], case.inputs["t"])
+        close(found, case.recorded.pop(f"D_{mode}"))
+    assert not case.recorded

@@ -1,4 +1,4 @@
-"""Single layers and resampling operations of denoising diffusion GANs against recorded ones."""
+"""Single layers of denoising diffusion GANs against recorded ones."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,18 +12,18 @@ import pytest
 from jaxdiff.interop.ddgan import discriminator_name
 from jaxdiff.interop.score_sde_params import ATTENTION, RESIDUAL, Part, rename
 from jaxdiff.interop.state_dict import to_params
-from jaxdiff.nets.ddgan import resampling
 from jaxdiff.nets.ddgan_blocks import AdaptiveGroupNorm, LatentBlock, OneNormBlock, attend, normalise
-from jaxdiff.nets.ddgan_discriminator import DownBlock, embed, leaky_relu
+from jaxdiff.nets.ddgan_discriminator import DownBlock, embed
 from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.layers import Conv, convolve, resample, upfirdn
+from jaxdiff.nets.layers import Conv, convolving, resampling
 from jaxdiff.nets.unet_frame import combine
+from tests.parity.ddgan_networks import check_known
 from tests.support import reference
 from tests.support.arrays import close
 from tests.support.gradients import with_gradients
 from tests.support.tiers import by, first_of_a_kind
 
-READS = ("ddgan/layers.npz", "ddgan/ops.npz")
+READS = ("ddgan/layers.npz",)
 BLOCKS = {
     "ResnetBlockBigGANpp_Adagn": LatentBlock,
     "ResnetBlockBigGANpp_Adagn_one": OneNormBlock,
@@ -42,6 +42,41 @@ class Alone(nn.Module):
         return self.run(**inputs)
 
 
+# Options that the layers read, or take from the inputs and the parameters.
+KNOWN = {
+    **{key: {"kwargs", "act"} for key in BLOCKS},
+    "PixelNorm": set(),
+    "GaussianFourierProjection": {"embedding_size"},
+    "AdaptiveGroupNorm": {"num_groups", "in_channel", "style_dim"},
+    "Combine": {"dim1", "dim2", "method"},
+    "AttnBlockpp": {"channels", "skip_rescale"},
+    "NIN": {"in_dim", "num_units"},
+    "Upsample": {"in_ch", "out_ch", "with_conv", "fir", "fir_kernel"},
+    "Downsample": {"in_ch", "out_ch", "with_conv", "fir", "fir_kernel"},
+    "DownConvBlock": {"in_channel", "out_channel", "t_emb_dim", "downsample", "act"},
+    "TimestepEmbedding": {"embedding_dim", "hidden_dim", "output_dim", "act"},
+}
+ACTS = {**dict.fromkeys(BLOCKS, "SiLU"), "DownConvBlock": "LeakyReLU(0.2)", "TimestepEmbedding": "LeakyReLU(0.2)"}
+OF_BLOCK = {
+    "in_ch", "out_ch", "up", "down", "fir", "fir_kernel", "skip_rescale", "conv_shortcut", "temb_dim", "zemb_dim",
+    "dropout",
+}  # fmt: skip
+
+
+def read(config):
+    """The config, after proof that the layer is built by all that it says."""
+    cls = config["cls"]
+    check_known(config, {"cls", "official_needs_interpolate_fix", "note"} | KNOWN[cls], f"of {cls}")
+    check_known(config.get("kwargs", {}), OF_BLOCK, f"of {cls}")
+    assert config.get("act") == ACTS.get(cls), f"no test knows {cls} with {config.get('act')}"
+    return config
+
+
+def adaptive_norm(config):
+    """Ours has as many groups as there can be of so many channels."""
+    return AdaptiveGroupNorm(config["in_channel"] // config["num_groups"], name="layer")
+
+
 def block(config):
     kwargs = config["kwargs"]
     direction = "up" if kwargs.get("up") else "down" if kwargs.get("down") else None
@@ -49,7 +84,7 @@ def block(config):
     layer = BLOCKS[config["cls"]](
         kwargs.get("out_ch", kwargs["in_ch"]),
         direction,
-        (1, 3, 3, 1) if kwargs.get("fir") else (1, 1),
+        convolving(kwargs.get("fir_kernel", (1, 3, 3, 1)), direction) if kwargs.get("fir") else (1, 1),
         skip_scale=0.5**0.5 if kwargs.get("skip_rescale", not ddpm) else 1.0,
         skip_kernel=3 if kwargs.get("conv_shortcut") else 1,
         name="layer",
@@ -60,7 +95,7 @@ def block(config):
 
 def change(direction):
     def make(config):
-        taps = config["fir_kernel"] if config["fir"] else (1, 1)
+        taps = convolving(config["fir_kernel"], direction) if config["fir"] else None
         return resampling(config.get("out_ch", config["in_ch"]), direction, taps, config["with_conv"], None, "layer")
 
     return make
@@ -74,7 +109,7 @@ LAYERS = {
     **dict.fromkeys(BLOCKS, block),
     "PixelNorm": lambda config: normalise,
     "GaussianFourierProjection": lambda config: Fourier(2 * config["embedding_size"], name="layer").__call__,
-    "AdaptiveGroupNorm": lambda config: AdaptiveGroupNorm(name="layer"),
+    "AdaptiveGroupNorm": adaptive_norm,
     "Combine": lambda config: lambda x, y: combine(x, y, config["method"], None, "layer"),
     "AttnBlockpp": attention,
     "NIN": lambda config: Conv(config["num_units"], 1, name="layer"),
@@ -138,7 +173,7 @@ def params_of(module, config, arrays, inputs):
 @pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(READS[0], "cls"), by("cls")))
 def test_layer(arrays, config, x64):
     def run(**inputs):
-        layer = LAYERS[config["cls"]](config)
+        layer = LAYERS[config["cls"]](read(config))
         names = POSITIONAL.get(config["cls"])
         return layer(*(inputs[name] for name in names)) if names else layer(**inputs)
 
@@ -160,105 +195,7 @@ def test_timestep_embedding(arrays, config, x64):
     close(positional(ours(arrays["in/t"]), config["dim"]), arrays["out/y"], rtol=1e-10)
 
 
-def filtered(x, kernel, up, down, pad):
-    """A two-dimensional filter is a sum of separable ones."""
-    left, values, right = np.linalg.svd(np.asarray(kernel, np.float64))
-    terms = [
-        upfirdn(upfirdn(x, value * left[:, k], 1, up, down, pad), right[k], 2, up, down, pad)
-        for k, value in enumerate(values)
-        if value > 1e-14 * values[0]
-    ]
-    return sum(terms)
-
-
-def kernel_of(config, gain=1.0):
-    """The outer product of the normalised taps; averages where none are given."""
-    taps = np.asarray(config.get("kernel") or [1] * config["factor"], np.float64)
-    return np.outer(taps, taps) / taps.sum() ** 2 * gain
-
-
-def up_sampled(config, x):
-    factor, gain = config["factor"], config.get("gain", 1.0)
-    kernel = kernel_of(config, gain * config["factor"] ** 2)
-    p = len(kernel) - factor
-    # StyleGAN puts factor - 1 zeros after the last pixel too.
-    return filtered(x, kernel, factor, 1, ((p + 1) // 2 + factor - 1, p // 2 + factor - 1))
-
-
-def down_sampled(config, x):
-    kernel = kernel_of(config)
-    p = len(kernel) - config["factor"]
-    return filtered(x, kernel, 1, config["factor"], ((p + 1) // 2, p // 2))
-
-
-def conv_down_sampled(config, x, w):
-    """StyleGAN filters and then convolves with a stride; the order does not matter."""
-    kernel = kernel_of(config)
-    p = len(kernel) - config["factor"] + w.shape[-1] - 1
-    pad = ((p + 1) // 2, p // 2)
-    y = convolve(jnp.pad(x, [(0, 0), pad, pad, (0, 0)]), w.transpose(2, 3, 1, 0), 0)
-    return filtered(y, kernel, 1, config["factor"], (0, 0))
-
-
-def general(config, x):
-    up, (before, after) = config["up"], config["pad"]
-    return filtered(x, config["kernel"], up, config["down"], (before, after + up - 1))
-
-
-OPS = {
-    "upsample_2d": up_sampled,
-    "downsample_2d": down_sampled,
-    "conv_downsample_2d": conv_down_sampled,
-    "upfirdn2d": general,
-    "naive_upsample_2d": lambda config, x: resample(x, (1, 1), "up"),
-    "naive_downsample_2d": lambda config, x: resample(x, (1, 1), "down"),
-    "fused_leaky_relu": lambda config, x, b: leaky_relu(x + b[None, None, None]) * 2**0.5,
-}
-
-
-def inputs_of(arrays):
-    """Images channels last; kernels as they are recorded."""
-    given = {name: a for name, a in reference.subset(arrays, "in").items() if name != "cotangent"}
-    return {name: ours(a) if name == "x" else jnp.asarray(a.astype(np.float64)) for name, a in given.items()}
-
-
-def check(run, arrays):
-    inputs = inputs_of(arrays)
-    output, (gradients,) = with_gradients(run, [inputs], ours(arrays["in/cotangent"]))
-    close(recorded(output), arrays["out/y"], rtol=1e-10)
-    for name in inputs:
-        gradient = recorded(gradients[name]) if name == "x" else gradients[name]
-        close(gradient, arrays[f"out/vjp_{name}"])
-
-
-@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases(READS[1], "op"), by("op")))
-def test_operation(arrays, config, x64):
-    check(lambda inputs: OPS[config["op"]](config, **inputs), arrays)
-
-
-def of_the_networks(config):
-    """Whether `resample` serves it: an even number of taps, which down-sampling does not turn round."""
-    taps = config.get("kernel") or [1, 1]
-    symmetric = taps == taps[::-1] or config["op"] == "upsample_2d"
-    return config.get("factor") == 2 and not len(taps) % 2 and symmetric and "gain" not in config
-
-
-@pytest.mark.parametrize(
-    ("arrays", "config"),
-    first_of_a_kind([case for case in cases(READS[1], "factor") if of_the_networks(case.values[1])], by("op")),
-)
-def test_layers_of_the_networks_are_these_operations(arrays, config, x64):
-    taps = config.get("kernel") or (1, 1)
-    if config["op"] == "conv_downsample_2d":
-        layer = Conv(3, 3, "down", taps, fused=True, bias=False)
-        check(
-            lambda inputs: layer.apply({"params": {"kernel": inputs["w"].transpose(2, 3, 1, 0)}}, inputs["x"]), arrays
-        )
-    else:
-        check(lambda inputs: resample(inputs["x"], taps, "up" if "up" in config["op"] else "down"), arrays)
-
-
 def test_every_case_is_read():
     for path in reference.files(*READS):
         for case in reference.cases(arrays := reference.load(path)):
-            assert {"cls", "dim", "op"} & set(reference.config(arrays, case)), case
+            assert {"cls", "dim"} & set(reference.config(arrays, case)), case

@@ -22,24 +22,41 @@ READS = ("ddpm/layers.npz",)
 
 
 def res_block(config):
-    kwargs = config["kwargs"]
+    kwargs = reference.only(
+        config["kwargs"], "channels", "emb_channels", "dropout", "out_channels", "use_conv", "use_scale_shift_norm",
+        "use_checkpoint", "up", "down", dims=(2,) if config["kwargs"].keys() & {"up", "down"} else (1, 2),
+    )  # fmt: skip
     direction = "up" if kwargs.get("up") else "down" if kwargs.get("down") else None
     features = kwargs.get("out_channels") or kwargs["channels"]
-    return ResBlock(features, direction, kwargs.get("use_scale_shift_norm", False))
+    adaptive, spatial = kwargs.get("use_scale_shift_norm", False), kwargs.get("use_conv", False)
+    return ResBlock(features, direction, adaptive, spatial_skip=spatial)
 
 
 def self_attention(config):
-    kwargs = config["kwargs"]
+    kwargs = reference.only(
+        config["kwargs"], "channels", "num_heads", "num_head_channels", "use_checkpoint", "use_new_attention_order"
+    )
     heads = kwargs.get("num_heads", 1)
     if kwargs.get("num_head_channels", -1) > 0:
         heads = kwargs["channels"] // kwargs["num_head_channels"]
     return SelfAttention(heads, kwargs.get("use_new_attention_order", False))
 
 
+def resampled(layer):
+    """A layer that changes the resolution and keeps the channels."""
+
+    def made(config):
+        reference.only(config, *OF_ALL, "channels", "use_conv", dims=(1, 2), out_channels=(None, config["channels"]))
+        return layer(config["use_conv"])
+
+    return made
+
+
+OF_ALL = ("kind", "package", "cls")
 LAYERS = {
     "normalization": lambda config: norm32(None, None),
-    "Upsample": lambda config: Upsample(config["use_conv"]),
-    "Downsample": lambda config: Downsample(config["use_conv"]),
+    "Upsample": resampled(Upsample),
+    "Downsample": resampled(Downsample),
     "ResBlock": res_block,
     "AttentionBlock": self_attention,
     "AttentionPool2d": lambda config: AttentionPool(config["output_dim"], config["num_heads_channels"]),
@@ -69,11 +86,13 @@ def as_recorded(a, like):
 
 
 def state_dict_of(arrays):
-    """float64; a one-dimensional kernel is the middle column of a square one."""
+    """float64; a one-dimensional kernel is the middle column of a square one, that of a skip a 1x1 convolution."""
     found = {name: a.astype(np.float64) for name, a in reference.subset(arrays, "param").items()}
     for name, a in found.items():
         if a.ndim == 3 and a.shape[-1] == 3:
             found[name] = np.stack([0 * a, a, 0 * a], axis=-1)
+        elif a.ndim == 3 and name == "skip_connection.weight":
+            found[name] = a[..., None]
     return found
 
 

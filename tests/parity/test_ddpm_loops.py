@@ -1,20 +1,27 @@
 """Whole sampling loops, driven by `trajectory`, with the exact network of a Gaussian mixture."""
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from jaxdiff import guidance, predictions, reverse
-from jaxdiff.samplers import ancestral, ddim, encode, trajectory
+from jaxdiff import guidance
+from jaxdiff.samplers import ancestral, ddim
+from tests.parity.ddpm_loops import encoded, sampled
 from tests.parity.ddpm_mixture import mixture_network
-from tests.parity.ddpm_process import from_x, model_of, process_of, reverse_of, row_of, to_x, transform_of
+from tests.parity.ddpm_process import (
+    PROCESS,
+    from_x,
+    model_of,
+    process_of,
+    reverse_of,
+    row_of,
+    transform_of,
+)  # fmt: skip
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.formula import formula
 from tests.support.tiers import by, first_of_a_kind
 
 READS = ("ddpm/loops.npz",)
-DENOISED_FN = {None: None, "0.9*x+0.05": lambda x0: 0.9 * x0 + 0.05}
 
 
 def all_cases():
@@ -38,10 +45,16 @@ def gradient_of(arrays, case, process, scale):
 
 
 def parts(arrays, case):
-    config = reference.config(arrays, case)
+    config = reference.only(
+        reference.config(arrays, case), *PROCESS, "table", "model_mean_type", "model_var_type", "sampler", "eta",
+        "clip_denoised", "denoised_fn", "cond_fn",
+    )  # fmt: skip
+    assert config["sampler"] in ("ancestral", "ddim", "ddim_reverse"), f"no test knows {config['sampler']}"
     process = process_of(config)
-    apply_fn = mixture_network(arrays, config, process, arrays[f"table/{config['table']}/alphas_cumprod"])
-    denoised_fn = DENOISED_FN[config["denoised_fn"]]
+    apply_fn = mixture_network(
+        arrays, config["model_mean_type"], process, arrays[f"table/{config['table']}/alphas_cumprod"]
+    )
+    denoised_fn = formula(config["denoised_fn"])
     ancestral_step = config["sampler"] == "ancestral"
     transform = transform_of(config["model_mean_type"], config["clip_denoised"], denoised_fn, ancestral_step)
     plain = transform_of(config["model_mean_type"], config["clip_denoised"], denoised_fn, raw_mean=False)
@@ -54,41 +67,20 @@ def parts(arrays, case):
 def test_loop(arrays, case, x64):
     config, process, model, plain = parts(arrays, case)
     recorded, start = reference.subset(arrays, f"{case}/out"), nhwc(arrays[f"{case}/in/x_init"])
-    row = row_of(process, config["model_mean_type"])
     if config["sampler"] == "ddim_reverse":
-        check_encoding(process, plain, start, recorded)
-        return
-    grid = process.sigmas[::-1]
-    noise = nhwc(arrays[f"{case}/in/noise"])
-    if config["sampler"] == "ancestral":
-        p = reverse_of(process, config["model_var_type"])
-        if config["cond_fn"]:
-            p = reverse.guided(p, gradient_of(arrays, case, process, reference.config(arrays)["cond_scale"]))
-        sampler = ancestral(p)
+        samples, estimates = encoded(process, plain, start)
     else:
-        sampler = ddim(config["eta"])
+        gradient = None
         if config["cond_fn"]:
             gradient = gradient_of(arrays, case, process, reference.config(arrays)["cond_scale"])
-            model = guidance.classifier_guide(model, gradient)
-            plain = model
-    _, xs = jax.jit(lambda x, noise: trajectory(sampler, model, x, grid, noise=noise))(to_x(start, grid[0]), noise)
-    for index, sigma in enumerate(grid[1:]):
-        close(nchw(from_x(xs[index + 1], sigma)), recorded["samples"][index])
-        close(nchw(plain(xs[index], jnp.asarray(grid[index]))), recorded["pred_xstart"][index])
-    times = row.c_noise(jnp.asarray(grid[:-1]))
+        sampler = ancestral(reverse_of(process, config["model_var_type"], gradient))
+        if config["sampler"] == "ddim":
+            sampler = ddim(config["eta"])
+            model = plain = model if gradient is None else guidance.classifier_guide(model, gradient)
+        samples, estimates = sampled(process, sampler, model, plain, start, nhwc(arrays[f"{case}/in/noise"]))
+    for name, found in {"samples": samples, "pred_xstart": estimates}.items():
+        for ours, theirs in zip(found, recorded[name], strict=True):
+            close(nchw(ours), theirs)
+    rising = row_of(process, config["model_mean_type"]).c_noise(jnp.asarray(process.sigmas[1:]))
     for name in {"model_t", "cond_t"} & set(recorded):
-        close(times, recorded[name])
-
-
-def check_encoding(process, denoise, start, recorded):
-    """Up the chain; the recorded last step goes to alpha_bar = 0, where only the noise direction is left."""
-    rising = process.sigmas[1:]
-    ends = [encode(denoise, to_x(start, rising[0]), rising[: n + 1][::-1]) for n in range(1, len(rising))]
-    ends.insert(0, to_x(start, rising[0]))
-    for index, (x, sigma) in enumerate(zip(ends, rising, strict=True)):
-        x0_hat = denoise(x, jnp.asarray(sigma))
-        close(nchw(x0_hat), recorded["pred_xstart"][index])
-        if index:
-            close(nchw(from_x(x, sigma)), recorded["samples"][index - 1])
-    close(nchw(predictions.eps_from_x0(x0_hat, x, rising[-1])), recorded["samples"][-1])
-    assert np.shape(recorded["samples"])[0] == len(rising)
+        close(rising if config["sampler"] == "ddim_reverse" else rising[::-1], recorded[name])

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import predictions
 from jaxdiff.losses import elbo
 from jaxdiff.losses.likelihood import bits_per_dim, discretized_gaussian, normal_kl, tanh_cdf
-from tests.parity.ddpm_losses import chain_of, loss_and_gradient, training_loss
+from tests.parity.ddpm_losses import chain_of, loss_and_gradient, squared_errors, training_loss
 from tests.parity.ddpm_mixture import mixture_network
-from tests.parity.ddpm_process import LEARNED, model_of, process_of, row_of, transform_of
+from tests.parity.ddpm_process import LEARNED, PROCESS, process_of, row_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind
@@ -83,7 +82,7 @@ def test_full_bound(arrays, case, x64):
     config = reference.config(arrays, case)
     process = process_of(config)
     mean_type, var_type, clip = (config[name] for name in ("model_mean_type", "model_var_type", "clip_denoised"))
-    apply_fn = mixture_network(arrays, config, process, arrays[f"table/{config['table']}/alphas_cumprod"])
+    apply_fn = mixture_network(arrays, mean_type, process, arrays[f"table/{config['table']}/alphas_cumprod"])
     vae = chain_of(process, apply_fn, mean_type, var_type, clip)
     x0, noise = (nhwc(arrays[f"{config['inputs']}/in/{name}"]) for name in ("x_start", "noise"))
     noise = noise[::-1]  # recorded in call order, from the last step down
@@ -95,28 +94,20 @@ def test_full_bound(arrays, case, x64):
         "vb": bits_per_dim(bound.levels, x0[0].size)[::-1].T,
     }
     if "mse" in recorded:
-        found |= squared_errors(process, vae, apply_fn, mean_type, clip, x0, noise)
+        found |= squared_errors(process, apply_fn, mean_type, clip, x0, noise)
     for name, value in recorded.items():
         if not name.endswith("_f32"):
             close(found[name], value)
 
 
-def squared_errors(process, vae, apply_fn, mean_type, clip, x0, noise):
-    """Errors of the clean image and of the noise that it implies, [B, T], from the last step down."""
-    denoise = model_of(
-        apply_fn, row_of(process, mean_type), "FIXED_SMALL", transform_of(mean_type, clip, raw_mean=False)
-    )
-    sigmas = jnp.asarray(process.sigmas)
-
-    @jax.jit
-    def one(t, noise):
-        x = x0 + sigmas[t + 1] * noise
-        x0_hat = denoise(x, sigmas[t + 1])
-        eps = predictions.eps_from_x0(x0_hat, x, sigmas[t + 1])
-        return tuple(jnp.mean((a - b) ** 2, axis=(1, 2, 3)) for a, b in ((x0_hat, x0), (eps, noise)))
-
-    x0_errors, eps_errors = jax.lax.map(lambda inputs: one(*inputs), (jnp.arange(len(sigmas) - 1), noise))
-    return {"xstart_mse": x0_errors[::-1].T, "mse": eps_errors[::-1].T}
+@pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
+def test_every_case_is_read(path):
+    """A process, or a whole bound by the model that it names."""
+    arrays = reference.load(path)
+    for case in reference.cases(arrays):
+        bound = ("inputs", "table", "model_mean_type", "model_var_type", "clip_denoised")
+        reference.only(reference.config(arrays, case), *PROCESS, *(bound if case.startswith("bpd-") else ()))
+        assert path.stem == "losses" or case.startswith(("vb-", "bpd-")), f"no test knows {case}"
 
 
 def test_elementary_likelihoods(x64):

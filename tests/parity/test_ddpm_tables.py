@@ -8,11 +8,11 @@ import pytest
 
 from jaxdiff import betas as chains
 from jaxdiff import chain, respacing, reverse
-from tests.parity.ddpm_process import betas_of, process_of
+from tests.parity.ddpm_process import PROCESS, betas_of, process_of
 from tests.support import reference
 from tests.support.arrays import close
 
-READS = ("ddpm/tables.npz", "ddpm/respacing.npz")
+READS = ("ddpm/tables*.npz", "ddpm/respacing.npz")
 TABLES = {
     "betas": lambda t: t.betas,
     "alphas_cumprod": lambda t: t.alpha_bar,
@@ -32,7 +32,7 @@ TABLES = {
     "fixed_large_variance": lambda t: np.append(t.decoder_variance, t.betas[1:]),
     "fixed_large_log_variance": lambda t: np.log(np.append(t.decoder_variance, t.betas[1:])),
 }
-NOT_TABLES = {"timestep_map", "num_timesteps", "original_num_steps", "t"}
+NOT_TABLES = {"timestep_map", "num_timesteps", "original_num_steps", "t", "model_time_rescaled"}
 
 
 def all_cases():
@@ -45,25 +45,52 @@ def all_cases():
 
 @pytest.mark.parametrize(("arrays", "case"), all_cases())
 def test_tables(arrays, case):
-    config = reference.config(arrays, case)
-    recorded = reference.subset(arrays, f"{case}/out")
+    config = reference.only(reference.config(arrays, case), "kind", *PROCESS)
+    recorded = reference.subset(arrays, f"{case}/out") | reference.subset(arrays, f"{case}/table")
+    if "counts" in recorded:
+        assert unreachable(int(case.removeprefix("ddim_unreachable_"))) == recorded["counts"].tolist()
+        return
     if "t" in recorded:
         process = process_of(config)
         row = chain.eps(process.trained, process.scale)
         told = row.c_noise(jnp.asarray(process.sigmas[1:], jnp.float32))
         close(told, recorded["t"], rtol=1e-6)
         return
-    betas = process_of(config).betas if "respacing" in config else betas_of(config)
+    betas = process_of(config).betas if config.get("respacing") else betas_of(config)
+    length = config.get("steps", config.get("num_timesteps"))
     if "timestep_map" in recorded:
-        assert respacing.space(config["steps"], config["respacing"]) == recorded["timestep_map"].tolist()
-        assert (len(betas), config["steps"]) == (recorded["num_timesteps"], recorded["original_num_steps"])
+        steps = respacing.space(length, config["respacing"])
+        assert steps == recorded["timestep_map"].tolist()
+        assert len(betas) == len(steps)
+    if "num_timesteps" in recorded:
+        assert (len(betas), length) == (recorded["num_timesteps"], recorded["original_num_steps"])
+    if "model_time_rescaled" in recorded:
+        process = process_of({**config, "rescale_timesteps": True})
+        told = chain.eps(process.trained, process.scale).c_noise(jnp.asarray(process.sigmas[1:], jnp.float32))
+        close(told, recorded["model_time_rescaled"], rtol=1e-6)
     tables = chains.tables(betas)
     for name in set(recorded) - NOT_TABLES:
-        np.testing.assert_allclose(TABLES[name](tables), recorded[name], rtol=1e-9, err_msg=name)
+        # What the recorded log(1 - alpha_bar) leaves of float64 where alpha_bar is small.
+        lost = 1e-15 if name == "log_one_minus_alphas_cumprod" else 0
+        np.testing.assert_allclose(TABLES[name](tables), recorded[name], rtol=1e-9, atol=lost, err_msg=name)
 
 
-def test_spaced_steps():
-    arrays = reference.load(reference.files("ddpm/respacing.npz")[0])
+def unreachable(length):
+    """The N from 1 to 60 of which no stride through the chain makes N steps."""
+
+    def fails(count):
+        try:
+            respacing.space(length, f"ddim{count}")
+        except ValueError:
+            return True
+        return False
+
+    return [count for count in range(1, 61) if fails(count)]
+
+
+@pytest.mark.parametrize("path", reference.files("ddpm/respacing.npz"), ids=reference.ids)
+def test_spaced_steps(path):
+    arrays = reference.load(path)
     for case in json.loads(str(arrays["out/space_timesteps_json"])):
         assert respacing.space(case["num_timesteps"], case["section_counts"]) == case["steps"]
     for case in json.loads(str(arrays["out/space_timesteps_errors_json"])):

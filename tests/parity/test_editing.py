@@ -11,15 +11,16 @@ from jaxdiff.editing import keep
 from jaxdiff.guidance import clip
 from jaxdiff.known import LUMINANCE, degrade, directions, grey, grey_mask, orthogonal, patch_means, pixels, replace
 from jaxdiff.samplers import consistency, sample
-from tests.parity.score_sde import denoiser_of
-from tests.parity.test_consistency_samplers import at, levels_of
+from tests.parity.score_sde import denoiser_of, float64
+from tests.parity.test_consistency_samplers import at, consistency_function, levels_of, told
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind
 
-READS = ("consistency/editing_*.npz",)
+READS = ("consistency/editing_*.npz", "consistency/editing.npz", "consistency/jcm_editing*.npz")
 TOLERANCE = 1e-7
 TORCH, JAX = "consistency/editing_torch_*.npz", "consistency/editing_jax.npz"
+FROM_INDEX = "degraded image + noise row 0 times ts[0] (an index, not a time)"
 GROUP = 7
 """Consecutive images of a batch that share a mask."""
 
@@ -52,11 +53,11 @@ def torch_known(arrays, task):
     return grey(shape) if task == "colorize" else patch_means(shape, math.isqrt(len(arrays["table/basis"])))
 
 
-def jax_known(arrays, task):
+def jax_known(arrays, task, patch_size):
     shape = nhwc(arrays["in/image"]).shape[1:]
     if task == "inpaint":
         return pixels(nhwc(arrays["out/mask_inpaint"]))
-    return grey(shape) if task == "colorize" else patch_means(shape, int(task.removeprefix("superres")))
+    return grey(shape) if task == "colorize" else patch_means(shape, patch_size)
 
 
 def reference_of(known, data, task, hidden):
@@ -64,17 +65,17 @@ def reference_of(known, data, task, hidden):
     return replace(known, jnp.full_like(data, hidden), data) if task == "inpaint" else degrade(known, data)
 
 
-def edited(arrays, config, known, x, noise, record=lambda x: None):
+def edited(denoise, config, known, image, x, noise, record=lambda x, sigma: None):
     """Alg. 4 from x on."""
-    f = keep(denoiser(arrays), known, nhwc(arrays["in/image"]))
+    f = keep(denoise, known, image)
 
     def recorded(x, sigma):
-        jax.debug.callback(record, x, ordered=True)
+        jax.debug.callback(record, x, sigma, ordered=True)
         return f(x, sigma)
 
-    levels = levels_of(config, config["steps"] if "steps" in config else config["train_N"], "t_min", "t_max")
-    sigmas = at(levels, config["ts"])
-    run = jax.jit(lambda x: sample(consistency(config["t_min"]), recorded, x, sigmas, noise=noise[: len(sigmas) - 1]))
+    sigmas = at(levels_of(config, config["steps"] if "steps" in config else config["train_N"]), config["ts"])
+    noise = noise[: len(sigmas) - 1]
+    run = jax.jit(lambda x: sample(consistency(config["sigma_min"]), recorded, x, sigmas, noise=noise))
     out = jax.block_until_ready(run(x))
     jax.effects_barrier()
     return out
@@ -82,12 +83,14 @@ def edited(arrays, config, known, x, noise, record=lambda x: None):
 
 @pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(TORCH), by("task")))
 def test_torch(arrays, case, x64):
-    config, recorded, calls = reference.config(arrays, case), reference.subset(arrays, f"{case}/out"), []
+    recorded, calls = reference.subset(arrays, f"{case}/out"), []
+    config = told(arrays, case, "steps", "ts", "task")
     task, image = config["task"], nhwc(arrays["in/image"])
     known = torch_known(arrays, task)
     close(nchw(reference_of(known, image, task, -1.0)), recorded["reference"], TOLERANCE)
-    x = config["t_max"] * nhwc(arrays["in/z_T"])
-    out = edited(arrays, config, known, x, nhwc(arrays["in/noise"]), calls.append)
+    x = config["sigma_max"] * nhwc(arrays["in/z_T"])
+    noise, record = nhwc(arrays["in/noise"]), lambda x, sigma: calls.append(x)
+    out = edited(denoiser(arrays), config, known, image, x, noise, record)
     close(nchw(out), recorded["sample"], TOLERANCE)
     assert len(calls) == len(config["ts"]) - 1
     if "eval_x" in recorded:
@@ -124,11 +127,51 @@ def test_tables(path, x64):
 
 @pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(JAX), by("task")))
 def test_jax(arrays, case, x64):
-    config, recorded = reference.config(arrays, case), reference.subset(arrays, f"{case}/out")
+    recorded = reference.subset(arrays, f"{case}/out")
+    config = told(arrays, case, "train_N", "ts", "task", "patch_size", start=(FROM_INDEX,))
     task, image, noise = config["task"], nhwc(arrays["in/image"]), nhwc(arrays["in/noise"])
-    known = jax_known(arrays, task)
+    known = jax_known(arrays, task, config.get("patch_size"))
     degraded = reference_of(known, image, task, 0.0)
     close(nchw(degraded), recorded["reference"], TOLERANCE)
     # The notebook's first level is an index here, not a level.
-    out = edited(arrays, config, known, degraded + config["ts"][0] * noise[0], noise[1:])
+    start = degraded + config["ts"][0] * noise[0]
+    out = edited(denoiser(arrays), config, known, image, start, noise[1:])
     close(nchw(out), recorded["sample"], TOLERANCE)
+
+
+def second_known(arrays, config, case, shape):
+    """What the second recording keeps, as its tasks are called there."""
+    if case.startswith("inpaint"):
+        hidden = np.zeros(shape[:2], bool)
+        hidden[8:24, 8:24] = "train_N" in config  # the notebook's middle
+        return pixels(nhwc(arrays["in/mask"]) if "in/mask" in arrays else ~hidden[..., None] * np.ones(shape))
+    if case.startswith("color"):
+        return grey(shape)
+    assert case.startswith("superres")
+    return patch_means(shape, config["patch_size"])
+
+
+@pytest.mark.parametrize(("arrays", "case"), [p for pattern in READS[1:] for p in every_case(pattern)])
+def test_second_recording(arrays, case, x64):
+    """Images of the notebook lie channels last."""
+    config = told(arrays, case, "train_N", "steps", "ts", "patch_size", layout=("NHWC",))
+    own, notebook, calls = reference.subset(arrays, case), "train_N" in config, []
+    picture = float64 if notebook else nhwc
+    image, noise = picture(own["in/images"]), picture(own["in/noise"])
+    known = second_known(own, config, case, image.shape[1:])
+    degraded = reference_of(known, image, case.removesuffix("ing"), 0.0 if notebook else -1.0)
+    f = clip(consistency_function(arrays, config, *((0.25, "param/student") if notebook else (250.0, "param"))))
+    # The notebook's first level is an index here, not a level.
+    start = degraded + config["ts"][0] * noise[0] if notebook else picture(own["in/x"])
+    record = lambda *call: calls.append(call)  # noqa: E731
+    out = edited(f, config, known, image, start, noise[1:] if notebook else noise, record)
+    recorded = reference.subset(own, "out")
+    found = {"x": out, "samples": out, "images": degraded, "step_x": jnp.stack([x for x, _ in calls])}
+    for name in set(recorded) & set(found):
+        close(found[name], picture(recorded[name]), TOLERANCE)
+    if "step_t" in recorded:
+        np.testing.assert_allclose([sigma for _, sigma in calls], recorded["step_t"], rtol=1e-10)
+    if "Q" in recorded:  # of which the first column is kept
+        column = orthogonal(LUMINANCE if case.startswith("color") else np.ones(len(recorded["Q"])))[:, 0]
+        close(column, recorded["Q"][:, 0])
+    assert set(recorded) <= {*found, "step_t", "Q"}

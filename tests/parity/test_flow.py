@@ -9,57 +9,57 @@ from jaxdiff import flow, toy
 from jaxdiff import sde as sdes
 from jaxdiff.losses.likelihood import density_bits_per_dim
 from jaxdiff.samplers import predictors
-from tests.parity.score_sde import float64, mixture_of, score_of, sde_of
-from tests.support import reference
+from tests.parity.score_sde import float64, mixture_of, score_of, sde_of, unscaled
+from tests.parity.score_sde_cases import cases
 from tests.support.arrays import close
-from tests.support.tiers import by, first_of_a_kind
 
-READS = ("score_sde/ode_*.npz",)
+READS = ("score_sde/ode_*.npz", "score_sde/likelihood*.npz")
 TIGHT = flow.Tolerance(1e-11, 1e-11, solver=flow.diffrax.Dopri8())
+INFORMATION = ("_rk45_tol1e-5", "_default")
+"""What the authors' own tolerance gave."""
 
 
-def cases(kind):
-    for path in reference.files(*READS):
-        arrays = reference.load(path)
-        for case in reference.cases(arrays):
-            if reference.config(arrays, case)["kind"] == kind:
-                yield pytest.param(reference.subset(arrays, case), reference.config(arrays, case), id=case)
-
-
-@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases("ode_sample"), by()))
-def test_samples(arrays, config, x64):
+@pytest.mark.parametrize("case", cases(*READS, kind="ode_sample", marks=()))
+def test_samples(case, x64):
+    config, arrays = case.told("eps", "inverse_scaler", "default_tolerances", "tight"), case.inputs
     sde = sde_of(config)
-    score, start = score_of(arrays, sde), sde.prior_std * float64(arrays["in/prior_noise"])
+    score, given = score_of(arrays, sde), "in/z" in arrays
+    start = float64(arrays["in/z"]) if given else sde.prior_std * float64(arrays["in/prior_noise"])
     found = jax.jit(lambda x: flow.solve(sde, score, x, 1.0, config["eps"], TIGHT))(start)
     assert bool(jnp.all(found.solved))
-    scaled = (lambda x: (x + 1) / 2) if config["inverse_scaler"] == "half" else (lambda x: x)
-    close(found.x, arrays["out/x_at_eps_raw"], 1e-8)
-    close(scaled(found.x), arrays["out/samples"], 1e-8)
+    scaled = unscaled({"inverse_scaler": "identity", **config})
     t = jnp.full(start.shape[0], config["eps"])
     mean, _ = predictors.reverse_diffusion(sde, found.x, t, score(found.x, t), config["N"])
-    close(scaled(mean), arrays["out/samples_denoised"], 1e-8)
+    ours = {
+        "x_at_eps_raw": found.x, "samples": scaled(found.x), "samples_denoised": scaled(mean), "x": found.x,
+        "x_dop853": found.x, "x_denoise": mean,
+    }  # fmt: skip
+    for name, recorded in case.recorded.items():
+        if not name.startswith("nfe") and not name.endswith(INFORMATION):
+            close(ours[name], recorded, 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "config"), first_of_a_kind(cases("likelihood"), by()))
-def test_likelihood(arrays, config, x64):
+@pytest.mark.parametrize("case", cases(*READS, kind="likelihood", marks=()))
+def test_likelihood(case, x64):
+    config, arrays, recorded = case.told(
+        "eps", "inverse_scaler", "bpd_offset", "dim", "hutchinson_type", "divergence"
+    ), case.inputs, case.recorded  # fmt: skip
     sde = sde_of(config)
     score, x = score_of(arrays, sde), float64(arrays["in/x"])
-    recorded = reference.subset(arrays, "out")
 
     def likelihood(divergence):
         return jax.jit(lambda probes: flow.log_likelihood(sde, score, x, divergence, probes, config["eps"], TIGHT))
 
     exact, hutchinson = likelihood(flow.exact)(None), likelihood(flow.hutchinson)
-    close(exact.z, recorded["z"], 1e-8)
-    close(exact.prior, recorded["prior_logp"], 1e-8)
-    width = 2.0 if config["bpd_offset"] == 7 else 1.0
-    found = {"exact_trace": exact}
-    for name in ("rademacher", "gaussian"):
-        found[name] = hutchinson(float64(arrays[f"in/epsilon_{name}"])[:, None])
+    halved, dim = config["inverse_scaler"] in ("half", "(x+1)/2"), x[0].size
+    found = {"": exact, "_exact_trace": exact}
+    for name in ("", "_rademacher", "_gaussian"):
+        if f"in/epsilon{name}" in arrays:
+            found[name] = hutchinson(float64(arrays[f"in/epsilon{name}"])[:, None])
+    ours = {"z": exact.z, "prior_logp": exact.prior}
     for name, result in found.items():
-        close(result.change, recorded[f"delta_logp_{name}"], 1e-8)
-        close(density_bits_per_dim(result.log_prob, config["dim"], 256, width), recorded[f"bpd_{name}"], 1e-8)
-
+        ours[f"delta_logp{name}"] = result.change
+        ours[f"bpd{name}"] = density_bits_per_dim(result.log_prob, dim, 256, 2.0 if halved else 1.0)
     flat, epsilon = mixture_of(arrays), np.asarray(config["eps"])
 
     def log_density(x, t):
@@ -67,15 +67,24 @@ def test_likelihood(arrays, config, x64):
         return toy.log_density(flat, x.reshape(x.shape[0], -1) / a, sde.std(t) / a) - x[0].size * np.log(a)
 
     at_start, at_end = log_density(x, epsilon), log_density(exact.z, np.asarray(1.0))
-    close(toy.log_density(flat, x.reshape(x.shape[0], -1)), recorded["mixture_logp_at_0"])
-    close(at_start, recorded["mixture_logp_at_eps"], 1e-8)
-    close(at_end, recorded["mixture_logp_at_T_of_z"], 1e-8)
     close(at_end + exact.change, at_start, 1e-8)
+    ours |= {
+        "mixture_logp_at_0": toy.log_density(flat, x.reshape(x.shape[0], -1)), "mixture_logp_at_eps": at_start,
+        "mixture_logp_at_T_of_z": at_end, "closed_form_logp_at_eps": at_start, "closed_form_logp_of_z_at_T": at_end,
+        "offset": 7 if halved else 8, "N": dim,
+    }  # fmt: skip
+    assert config.get("bpd_offset", ours["offset"]) == ours["offset"]
+    assert config.get("dim", dim) == dim
+    for name, values in recorded.items():
+        if not name.startswith(("nfe", "point_")) and not name.endswith(INFORMATION):
+            close(ours[name.removesuffix("_dop853")], values, 1e-8)
 
 
-@pytest.mark.parametrize(("arrays", "config"), list(cases("likelihood")))
-def test_drift_and_divergence(arrays, config, x64):
-    sde = sde_of(config)
+@pytest.mark.parametrize(
+    "case", [case for case in cases(*READS, kind="likelihood") if "in/point_x" in case.values[0].inputs]
+)
+def test_drift_and_divergence(case, x64):
+    arrays, sde = case.inputs, sde_of(case.config)
     score, x, t = score_of(arrays, sde), float64(arrays["in/point_x"]), float64(arrays["in/point_t"])
 
     def at(divergence):

@@ -38,6 +38,9 @@ def direction(kwargs):
 
 
 def conv(arrays, kwargs):
+    reference.only(
+        kwargs, "in_channels", "out_channels", "kernel", "bias", "up", "down", "resample_filter", "fused_resample"
+    )
     layer = Conv(
         kwargs["out_channels"],
         kwargs["kernel"],
@@ -52,6 +55,10 @@ def conv(arrays, kwargs):
 
 
 def block(arrays, kwargs):
+    reference.only(
+        kwargs, "in_channels", "out_channels", "emb_channels", "up", "down", "attention", "num_heads",
+        "channels_per_head", "resample_filter", *SHARED,
+    )  # fmt: skip
     features = kwargs["out_channels"]
     heads = kwargs.get("num_heads") or features // kwargs.get("channels_per_head", 64)
     net = UNetBlock(
@@ -66,7 +73,10 @@ def block(arrays, kwargs):
 
 
 def norm(arrays, kwargs):
-    groups, channels = int(arrays["out/num_groups"]), kwargs["num_channels"]
+    reference.only(kwargs, "num_channels", "num_groups", "min_channels_per_group", "eps")
+    channels = kwargs["num_channels"]
+    groups = min(kwargs.get("num_groups", 32), channels // kwargs.get("min_channels_per_group", 4))
+    assert groups == arrays["out/num_groups"]
     if set(kwargs) <= {"num_channels", "eps"}:
         layer = group_norm(channels, kwargs.get("eps", 1e-5), None, "norm")
         assert layer.num_groups == groups
@@ -76,15 +86,20 @@ def norm(arrays, kwargs):
 
 
 def linear(arrays, kwargs):
-    return nn.Dense(kwargs["out_features"]).apply(block_params(arrays), arrays["in/x"].astype(np.float64))
+    reference.only(kwargs, "in_features", "out_features", "bias")
+    layer = nn.Dense(kwargs["out_features"], kwargs.get("bias", True))
+    return layer.apply(block_params(arrays), arrays["in/x"].astype(np.float64))
 
 
 def position(arrays, kwargs):
+    reference.only(kwargs, "num_channels", "max_positions", "endpoint")
     t = jnp.asarray(arrays["in/x"].astype(np.float64))
-    return positional(t, kwargs["num_channels"], kwargs["max_positions"], kwargs["endpoint"], cosine_first=True)
+    positions, endpoint = kwargs.get("max_positions", 10_000), kwargs.get("endpoint", False)
+    return positional(t, kwargs["num_channels"], positions, endpoint, cosine_first=True)
 
 
 def fourier(arrays, kwargs):
+    reference.only(kwargs, "num_channels", "scale")  # the scale is in the recorded frequencies
     params = {"params": {"freqs": arrays["buffer/freqs"].astype(np.float64)}}
     embedded = Fourier(kwargs["num_channels"]).apply(params, jnp.asarray(arrays["in/x"].astype(np.float64)))
     return np.roll(embedded, kwargs["num_channels"] // 2, axis=1)  # the layer alone has the cosine first

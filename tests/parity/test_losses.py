@@ -17,13 +17,18 @@ READS = ("edm/loss_*.npz",)
 
 def levels_and_weight(cls, kwargs, draw):
     """sigma and its weight function for a recorded loss class."""
+    known = {
+        "EDMLoss": ("P_mean", "P_std", "sigma_data"),
+        "VELoss": ("sigma_min", "sigma_max"),
+        "VPLoss": ("beta_d", "beta_min", "epsilon_t"),
+    }
+    reference.only(kwargs, *known[cls])
     if cls == "EDMLoss":
         sigma = losses.lognormal_sigma(draw, kwargs.get("P_mean", -1.2), kwargs.get("P_std", 1.2))
         return sigma, lambda sigma: losses.edm_weight(sigma, kwargs.get("sigma_data", 0.5))
     if cls == "VELoss":
         sigma = losses.ve_sigma(draw, kwargs.get("sigma_min", 0.02), kwargs.get("sigma_max", 100))
         return sigma, losses.inverse_variance
-    assert cls == "VPLoss"
     betas = kwargs.get("beta_d", 19.9), kwargs.get("beta_min", 0.1)
     return losses.vp_sigma(draw, *betas, kwargs.get("epsilon_t", 1e-5)), losses.inverse_variance
 
@@ -31,7 +36,9 @@ def levels_and_weight(cls, kwargs, draw):
 @pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
 def test_loss(path, x64):
     arrays = reference.load(path)
-    config = reference.config(arrays)
+    config = reference.only(
+        reference.config(arrays), "loss_cls", "loss_kwargs", "precond_cls", "precond_kwargs", kind=("loss",)
+    )
     net, row, apply_fn = preconditioned(config["precond_cls"], config["precond_kwargs"])
     params = params_of(net, arrays, prefix="model.")
     draw = arrays["in/rnd_normal"] if "in/rnd_normal" in arrays else arrays["in/rnd_uniform"]

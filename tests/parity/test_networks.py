@@ -20,7 +20,7 @@ files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.i
 
 def prepare(path, dtype):
     arrays = reference.load(path)
-    config = reference.config(arrays)
+    config = reference.only(reference.config(arrays), "cls", "kwargs", kind=("network",))
     net = network(config["cls"], config["kwargs"])
     return arrays, net, params_of(net, arrays, dtype=dtype)
 

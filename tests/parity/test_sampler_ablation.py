@@ -9,27 +9,39 @@ import pytest
 
 from jaxdiff import grids, schedules, toy
 from jaxdiff.samplers import churn, euler_step, ode, sample, second_order_step
+from tests.parity.edm_networks import CHURN, nearest, sampler_options
 from tests.support import reference
 from tests.support.tiers import first_of_a_kind
 
 READS = ("edm/sampler_ablation_*.npz", "edm/sampler_tables.npz")
-CHURN = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}
 OF_THE_SAMPLER = ("solver", "schedule", "scaling", "alpha", *CHURN)
 """Arguments on which more depends than the grid."""
+OF_THE_GRID = ("discretization", "epsilon_s", "C_1", "C_2", "M")
 
 
 def every_case(pattern):
     return [(path, case) for path in reference.files(pattern) for case in reference.cases(reference.load(path))]
 
 
-def grid(kwargs, sigma_low=0.0, sigma_high=np.inf):
+def read(arrays, case, kind):
+    """(arguments of a case; its levels, rounded to those of the network's table if there is one; betas of VP)."""
+    config = reference.only(
+        reference.config(arrays, case), "kwargs", "net_sigma_min", "net_sigma_max", "uses_table", kind=(kind,)
+    )
+    kwargs, _ = sampler_options(config["kwargs"], *OF_THE_SAMPLER, *OF_THE_GRID)
+    rounded = nearest(arrays["in/table"]) if config.get("uses_table") else (lambda sigma: sigma)
+    sigmas, betas = grid(kwargs, config.get("net_sigma_min", 0.0), config.get("net_sigma_max", np.inf))
+    return kwargs, np.append([rounded(sigma) for sigma in sigmas[:-1]], 0.0), betas
+
+
+def grid(kwargs, sigma_low, sigma_high):
     """The levels of a recorded case; a network's limits narrow the range of every discretisation."""
     name, num_steps = kwargs.get("discretization", "edm"), kwargs.get("num_steps", 18)
     epsilon_s = kwargs.get("epsilon_s", 1e-3)
     vp_range = np.sqrt(np.expm1(0.5 * 19.9 * np.array([epsilon_s, 1.0]) ** 2 + 0.1 * np.array([epsilon_s, 1.0])))
     default = {"vp": vp_range, "ve": (0.02, 100), "iddpm": (0.002, 81), "edm": (0.002, 80)}[name]
-    sigma_min = max(kwargs["sigma_min"] if kwargs.get("sigma_min") is not None else default[0], sigma_low)
-    sigma_max = min(kwargs["sigma_max"] if kwargs.get("sigma_max") is not None else default[1], sigma_high)
+    sigma_min = max(kwargs.get("sigma_min", default[0]), sigma_low)
+    sigma_max = min(kwargs.get("sigma_max", default[1]), sigma_high)
     make = {
         "vp": lambda: grids.vp(num_steps, sigma_min, sigma_max, epsilon_s),
         "ve": lambda: grids.ve(num_steps, sigma_min, sigma_max),
@@ -45,18 +57,19 @@ def schedule(kwargs, betas):
     made = {"vp": lambda: schedules.vp(*betas), "ve": schedules.ve, "linear": schedules.linear}[
         kwargs.get("schedule", "linear")
     ]()
-    return schedules.variance_preserving(made) if kwargs.get("scaling", "none") == "vp" else made
+    return {"vp": schedules.variance_preserving, "none": lambda made: made}[kwargs.get("scaling", "none")](made)
 
 
-def sampler(kwargs, made):
-    solver = euler_step if kwargs.get("solver", "heun") == "euler" else second_order_step(kwargs.get("alpha", 1))
+def sampler(kwargs, made, rounded):
+    solver = {"euler": euler_step, "heun": second_order_step(kwargs.get("alpha", 1))}[kwargs.get("solver", "heun")]
     if not kwargs.get("S_churn"):
         return ode(made, solver)
-    return churn(ode(made, solver), **{ours: kwargs[theirs] for theirs, ours in CHURN.items() if theirs in kwargs})
+    churned = {ours: kwargs[theirs] for theirs, ours in CHURN.items() if theirs in kwargs}
+    return churn(ode(made, solver), **churned, round_sigma=rounded)
 
 
 @cache
-def program(path, betas, **kwargs):
+def program(path, betas, uses_table, **kwargs):
     """(run(x, sigmas, noise), the list that its calls go to), compiled once for all grids: they are its argument."""
     arrays, calls = reference.load(path), []
     mixture = toy.Mixture(*(arrays[f"mixture/{name}"].astype(np.float64) for name in ("means", "weights", "var")))
@@ -65,7 +78,8 @@ def program(path, betas, **kwargs):
         jax.debug.callback(lambda *call: calls.append(call), x, sigma, ordered=True)
         return toy.denoiser(mixture, x, sigma)
 
-    made = sampler(kwargs, schedule(kwargs, betas))
+    rounded = nearest(arrays["in/table"]) if uses_table else (lambda sigma: sigma)
+    made = sampler(kwargs, schedule(kwargs, betas), rounded)
     return jax.jit(lambda x, sigmas, noise: sample(made, denoise, x, sigmas, noise=noise)), calls
 
 
@@ -83,14 +97,13 @@ def kind(path, case):
 )
 def test_ablation_sampler(path, case, x64):
     arrays = reference.load(path)
-    config = reference.config(arrays, case)
-    kwargs = {name: reference.number(value) for name, value in config["kwargs"].items()}
-    sigmas, betas = grid(kwargs, config["net_sigma_min"], config["net_sigma_max"])
+    kwargs, sigmas, betas = read(arrays, case, "ablation_sampler")
     made = schedule(kwargs, betas)
     np.testing.assert_allclose(made.sigma_inv(sigmas), arrays[f"{case}/out/t_steps"], rtol=1e-8, atol=1e-12)
 
     asked = {name: kwargs[name] for name in OF_THE_SAMPLER if name in kwargs}
-    run, calls = program(path, betas if asked.get("schedule") == "vp" else None, **asked)
+    uses_table = reference.config(arrays, case)["uses_table"]
+    run, calls = program(path, betas if asked.get("schedule") == "vp" else None, uses_table, **asked)
     calls.clear()
     grids.check(sigmas)
     noise = (jnp.asarray(arrays["in/noise"], jnp.float64), ()) if kwargs.get("S_churn") else None
@@ -110,9 +123,8 @@ def test_ablation_sampler(path, case, x64):
 @pytest.mark.parametrize(("path", "case"), every_case("edm/sampler_tables.npz"), ids=lambda v: getattr(v, "stem", v))
 def test_tables(path, case, x64):
     arrays = reference.load(path)
-    config = reference.config(arrays, case)
-    sigmas, betas = grid(config["kwargs"], config.get("net_sigma_min", 0.0), config.get("net_sigma_max", np.inf))
+    kwargs, sigmas, betas = read(arrays, case, "step_table")
     np.testing.assert_allclose(sigmas[:-1], arrays[f"{case}/out/sigma_steps"], rtol=1e-9)
     np.testing.assert_allclose(betas, [arrays[f"{case}/out/vp_beta_d"], arrays[f"{case}/out/vp_beta_min"]], rtol=1e-9)
-    times = schedule(config["kwargs"], betas).sigma_inv(sigmas)
+    times = schedule(kwargs, betas).sigma_inv(sigmas)
     np.testing.assert_allclose(times, arrays[f"{case}/out/t_steps"], rtol=1e-8)

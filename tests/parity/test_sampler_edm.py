@@ -5,26 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, toy
+from jaxdiff import toy
 from jaxdiff.samplers import churn, heun, sample
+from tests.parity.edm_networks import levels, nearest, sampler_options
 from tests.support import reference
 
 READS = ("edm/sampler_edm.npz",)
-NAMES = {"S_churn": "s_churn", "S_min": "s_min", "S_max": "s_max", "S_noise": "s_noise"}
 CASES = [(path, case) for path in reference.files(*READS) for case in reference.cases(reference.load(path))]
-
-
-def nearest(table):
-    """Rounding to the levels that a network knows."""
-    table = jnp.asarray(table)
-    return lambda sigma: table[jnp.argmin(jnp.abs(table - jnp.asarray(sigma)))]
 
 
 @pytest.mark.parametrize(("path", "case"), CASES, ids=lambda value: getattr(value, "stem", value))
 def test_sampler(path, case, x64):
     arrays = reference.load(path)
-    config = reference.config(arrays, case)
-    kwargs = {name: reference.number(value) for name, value in config["kwargs"].items()}
+    config = reference.only(
+        reference.config(arrays, case), "kwargs", "net_sigma_min", "net_sigma_max", "uses_table", kind=("edm_sampler",)
+    )
+    options, churned = sampler_options(config["kwargs"])
     weights = arrays["mixture/weights"].astype(np.float64)
     if f"{case}/in/class_labels" in arrays:
         weights = weights * arrays[f"{case}/in/class_labels"]
@@ -36,19 +32,13 @@ def test_sampler(path, case, x64):
         return toy.denoiser(mixture, x, sigma)
 
     round_sigma = nearest(arrays["in/table"]) if config["uses_table"] else (lambda sigma: sigma)
-    sigmas = grids.karras(
-        kwargs["num_steps"],
-        max(kwargs.get("sigma_min", 0.002), config["net_sigma_min"]),
-        min(kwargs.get("sigma_max", 80.0), config["net_sigma_max"]),
-        kwargs.get("rho", 7.0),
-    )
+    sigmas = levels(options, config["net_sigma_min"], config["net_sigma_max"])
     sigmas[:-1] = [round_sigma(sigma) for sigma in sigmas[:-1]]
     np.testing.assert_allclose(sigmas, arrays[f"{case}/out/t_steps"], rtol=1e-12)
 
-    options = {ours: kwargs[theirs] for theirs, ours in NAMES.items() if theirs in kwargs}
     sampler, noise = heun(), None
-    if options.get("s_churn", 0) > 0:
-        sampler = churn(heun(), **options, round_sigma=round_sigma)
+    if churned.get("s_churn", 0) > 0:
+        sampler = churn(heun(), **churned, round_sigma=round_sigma)
         noise = (jnp.asarray(arrays[f"{case}/in/noise"], jnp.float64), ())
     x = sigmas[0] * jnp.asarray(arrays["in/latents"], jnp.float64)
     out = jax.block_until_ready(sample(sampler, denoise, x, sigmas, noise=noise))

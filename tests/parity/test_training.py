@@ -21,12 +21,23 @@ READS = ("edm/train_*.npz",)
 files = pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
 
 
+def config_of(arrays):
+    """(the config of a file, steps that were done before its first, a fraction where images do not fill a batch)."""
+    config = reference.only(
+        reference.config(arrays), "net_cls", "net_kwargs", "loss_cls", "loss_kwargs", "optimizer", "batch_size",
+        "batch_gpu", "ema_halflife_kimg", "ema_rampup_ratio", "lr_rampup_kimg", "loss_scaling", "resume_kimg",
+        "num_steps", kind=("training",),
+    )  # fmt: skip
+    reference.only(config["optimizer"], "lr", "betas", "eps", name=("Adam",))
+    return config, config.get("resume_kimg", 0) * 1000 / config["batch_size"]
+
+
 @files
 def test_schedules(path, x64):
     arrays = reference.load(path)
-    config = reference.config(arrays)
+    config, before = config_of(arrays)
     batch = config["batch_size"]
-    steps = jnp.arange(config["num_steps"]) + config.get("resume_kimg", 0) * 1000 // batch
+    steps = jnp.arange(config["num_steps"]) + before
     halflife, ratio = config["ema_halflife_kimg"] * 1000, config["ema_rampup_ratio"]
     np.testing.assert_allclose(
         ema.half_life(steps, batch, halflife, ratio), arrays["out/ema_halflife_nimg"], rtol=1e-12
@@ -42,7 +53,7 @@ def test_schedules(path, x64):
 @files
 def test_steps(path, x64):
     arrays = reference.load(path)
-    config = reference.config(arrays)
+    config, before = config_of(arrays)
     net, row, apply_fn = preconditioned(config["net_cls"], config["net_kwargs"])
     params = jax.tree.map(jnp.asarray, params_of(net, arrays, prefix="model."))
     draws = arrays["in/rnd_normal"] if "in/rnd_normal" in arrays else arrays["in/rnd_uniform"]
@@ -61,9 +72,13 @@ def test_steps(path, x64):
 
     adam, batch_size = config["optimizer"], config["batch_size"]
     rate = ema.warmup(adam["lr"], batch_size, config["lr_rampup_kimg"] * 1000)
-    optimizer = optax.adam(rate, b1=adam["betas"][0], b2=adam["betas"][1], eps=adam["eps"])
+    optimizer = optax.adam(
+        lambda count: rate(count + before), b1=adam["betas"][0], b2=adam["betas"][1], eps=adam["eps"]
+    )
     beta = ema.decay(batch_size, config["ema_halflife_kimg"] * 1000, config["ema_rampup_ratio"])
-    step = jax.jit(train_step(loss_fn, optimizer, beta, rounds=batch_size // config["batch_gpu"]))
+    step = jax.jit(
+        train_step(loss_fn, optimizer, lambda step: beta(step + before), rounds=batch_size // config["batch_gpu"])
+    )
     state = create(params, optimizer)
     for i in range(config["num_steps"]):
         batch = {"x0": x0[i], "sigma": sigma[i], "noise": noise[i]}

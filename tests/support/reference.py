@@ -45,6 +45,20 @@ def config(arrays: Mapping[str, np.ndarray], case: str = "") -> dict:
     return {name: number(value) for name, value in parsed.items()}
 
 
+def only(options: Mapping, *read: str, **fixed) -> Mapping:
+    """The same options, once each is known: a test that drops an option compares another case than was recorded.
+
+    Args:
+      read: names that the test honours, or that say nothing of numbers.
+      fixed: options of which the test knows these values only, such as dims=(2,).
+    """
+    unknown = sorted(set(options) - set(read) - set(fixed))
+    assert not unknown, f"no test knows {', '.join(f'{name}={options[name]!r}' for name in unknown)}"
+    for name, values in fixed.items():
+        assert name not in options or options[name] in values, f"no test knows {name}={options[name]!r}"
+    return options
+
+
 def number(value):
     """JSON has no infinity."""
     return float("inf") if value == "inf" else value
