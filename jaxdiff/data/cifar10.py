@@ -1,6 +1,7 @@
 """CIFAR-10 through tensorflow-datasets, downloaded, checked, decoded and read without TensorFlow."""
 
 import contextlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ def load(split: str = "train", data_dir: str | Path | None = None) -> Source:
     """The data set: image uint8 [32, 32, 3] and label int32.
 
     Read from the ArrayRecord files that an earlier call left in DATA_DIR/jaxdiff, or from what tensorflow-datasets has
-    prepared. Where neither is there, its registered archive is downloaded by its download manager, which checks the
-    size and SHA-256, and decoded into DATA_DIR/jaxdiff. These files come first, so that a run that began with them goes
-    on with them: a prepared data set has another order.
+    prepared, in ArrayRecord or TFRecord files. Where neither is there, its registered archive is downloaded by its
+    download manager, which checks the size and SHA-256, and decoded into DATA_DIR/jaxdiff. These files come first, so
+    that a run that began with them goes on with them: a prepared data set has another order.
 
     Args:
       split: "train" (50,000 images) or "test" (10,000).
@@ -29,8 +30,11 @@ def load(split: str = "train", data_dir: str | Path | None = None) -> Source:
     builder = prepared.builder("cifar10", data_dir)
     folder = Path(builder.data_dir_root) / "jaxdiff" / f"cifar10-{builder.version}"
     if not folder.exists():
-        if builder.is_prepared():
-            return prepared.source(builder, split)
+        if prepared.readable(builder):
+            try:
+                return prepared.source(builder, split)
+            except ValueError as error:
+                warnings.warn(f"{error}; the registered archive takes its place", stacklevel=2)
         archive = download(builder)
         splits = {name: cifar_binary.read(archive, cifar_binary.CIFAR10, name) for name in cifar_binary.CIFAR10.splits}
         with contextlib.suppress(FileExistsError):  # where another process was faster

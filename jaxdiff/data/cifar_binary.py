@@ -22,7 +22,7 @@ class Layout(NamedTuple):
     """Where the images of a data set are.
 
     folder: of the archive; splits: files by split; rows: images a file; label_bytes: before the pixels, the last is the
-    class; classes: how many.
+    class; classes: how many; names: the file that says what they are called.
     """
 
     folder: str
@@ -30,6 +30,7 @@ class Layout(NamedTuple):
     rows: dict[str, int]
     label_bytes: int
     classes: int
+    names: str
 
 
 CIFAR10 = Layout(
@@ -38,6 +39,7 @@ CIFAR10 = Layout(
     {"train": 10_000, "test": 10_000},
     label_bytes=1,
     classes=10,
+    names="batches.meta.txt",
 )
 CIFAR100 = Layout(
     "cifar-100-binary",
@@ -45,6 +47,7 @@ CIFAR100 = Layout(
     {"train": 50_000, "test": 10_000},
     label_bytes=2,  # one of 20 coarse classes, one of 100
     classes=100,
+    names="fine_label_names.txt",
 )
 
 
@@ -88,6 +91,18 @@ def read(path: str | Path, layout: Layout, split: str = "train") -> tuple[NDArra
         raise ValueError(f"{path} has label {labels.max()}, but there are {layout.classes} classes: get it again")
     planes = rows[:, layout.label_bytes :].reshape(-1, 3, 32, 32)
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+
+
+def class_names(path: str | Path, layout: Layout) -> tuple[str, ...] | None:
+    """What an archive calls its classes, in their order; None where it does not name each."""
+    with _opened(Path(path)) as archive:
+        for member in archive:
+            if member.isreg() and member.name.removeprefix("./") == f"{layout.folder}/{layout.names}":
+                file = archive.extractfile(member)
+                assert file is not None  # as it is a regular file
+                names = tuple(file.read(100_000).decode(errors="replace").split())
+                return names if len(names) == layout.classes else None
+    return None
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
     _check(width, height)
     scale = min(image.width / width, image.height / height)
     cut = max(round(width * scale), 1), max(round(height * scale), 1)
-    return image.crop(_centred(image, *cut)).resize((width, height), LANCZOS)
+    return _centre(image, *cut).resize((width, height), LANCZOS)
 
 
 def dhariwal_crop(image: Image.Image, size: int) -> Image.Image:
@@ -45,12 +45,13 @@ def dhariwal_crop(image: Image.Image, size: int) -> Image.Image:
         image = image.resize((image.width // 2, image.height // 2), BOX)
     scale = size / min(image.size)
     image = image.resize((round(image.width * scale), round(image.height * scale)), BICUBIC)
-    return image.crop(_centred(image, size, size))
+    return _centre(image, size, size)
 
 
-def _centred(image: Image.Image, width: int, height: int) -> tuple[int, int, int, int]:
+def _centre(image: Image.Image, width: int, height: int) -> Image.Image:
+    """What `image.crop` gives, without the limit of its size, which is global."""
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    return left, top, left + width, top + height
+    return image.transform((width, height), Image.Transform.EXTENT, (left, top, left + width, top + height))
 
 
 def _check(width: int, height: int) -> None:

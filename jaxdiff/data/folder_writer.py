@@ -3,7 +3,7 @@
 import contextlib
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,12 +35,19 @@ def png(image: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def write(dest: str | Path, images: Iterable[tuple[bytes, int | None]]) -> int:
+def write(
+    dest: str | Path,
+    images: Iterable[tuple[bytes, int | None]],
+    names: Sequence[str] | None = None,
+    skipped: Sequence[tuple[str, str]] = (),
+) -> int:
     """Write a set, whole or not at all.
 
     Args:
       dest: a zip file where it ends in .zip, a folder elsewhere; an empty folder may be there.
       images: PNG files and their classes; all have one, or none.
+      names: of the classes 0, 1, ..., where they have any; kept in dataset.json.
+      skipped: files that are not in the set, each with the reason; kept there too, and may grow with the images.
     Returns: how many there were.
     Raises: FileExistsError when something is there already; ValueError when there was no image, or only some had a
       class. Nothing is left then, nor after an error of `images`.
@@ -57,7 +64,7 @@ def write(dest: str | Path, images: Iterable[tuple[bytes, int | None]]) -> int:
             num += 1
         if not num:
             raise ValueError(f"there are no images to write to {dest}")
-        add(label_file.FILE, label_file.dump(classes or None))
+        add(label_file.FILE, label_file.dump(classes or None, names if classes else None, skipped=list(skipped)))
     return num
 
 

@@ -1,15 +1,20 @@
-"""Labels of image files: the dataset.json of EDM's tools.
+"""Labels of image files: the dataset.json of EDM's tools, with the names of the classes beside them.
 
-{"labels": [["00000/img00000000.png", 6], ["00000/img00000001.png", 9], ...]}     or     {"labels": null}
+{"labels": [["00000/img00000000.png", 1], ["00000/img00000001.png", 0], ...], "classes": ["cat", "dog"]}
+{"labels": null}
 """
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from jaxdiff.data.files import plain
 
 FILE = "dataset.json"
 
@@ -17,24 +22,22 @@ FILE = "dataset.json"
 def parse(content: bytes, names: Sequence[str], where: str | Path) -> NDArray[np.int32] | None:
     """The label of every image, [N] int32 >= 0, or None where there are none.
 
+    Names mean the same in other words too: with \\ or / between folders, after ./, in any Unicode normalisation.
+
     Args:
       content: of the file; names: of the images, with / between folders; where: the file is, for messages.
     Raises: ValueError, naming the file and what to mend, when it is not of the form above, names an image that is not
       there or twice, leaves one out, or has labels that are no classes.
     Example:
-      >>> parse(b'{"labels": [["b.png", 1], ["a.png", 0]]}', ["a.png", "b.png"], "dataset.json").tolist()
+      >>> parse(b'{"labels": [["b.png", 1], ["./a.png", 0]]}', ["a.png", "b.png"], "dataset.json").tolist()
       [0, 1]
     """
-    try:
-        pairs = json.loads(content)["labels"]
-        if pairs is None:
-            return None
-        found = {str(name).replace("\\", "/"): label for name, label in pairs}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f'{where} must be {{"labels": [[file, class], ...]}} or {{"labels": null}}: {error!r}'
-        ) from None
-    counts, known = Counter(str(name).replace("\\", "/") for name, _ in pairs), set(names)
+    pairs = _pairs(content, where)
+    if pairs is None:
+        return None
+    files = _matched([name for name, _ in pairs], names)
+    found = dict(zip(files, (label for _, label in pairs), strict=True))
+    counts, known = Counter(files), set(names)
     if twice := [name for name, count in counts.items() if count > 1]:
         raise ValueError(f"{where} labels {twice[0]} {counts[twice[0]]} times: leave one of the entries")
     if absent := [name for name in found if name not in known]:
@@ -52,23 +55,53 @@ def parse(content: bytes, names: Sequence[str], where: str | Path) -> NDArray[np
     return np.array([found[name] for name in names], np.int32)
 
 
-def dump(labels: Mapping[str, int] | None) -> bytes:
-    """The content of dataset.json.
+def class_names(content: bytes, where: str | Path) -> tuple[str, ...] | None:
+    """Names of the classes 0, 1, ..., or None where the file does not say them as a list of texts.
+
+    Raises: ValueError when there are fewer names than classes.
+    Example:
+      >>> class_names(b'{"labels": [["a.png", 1]], "classes": ["cat", "dog"]}', "dataset.json")
+      ('cat', 'dog')
+    """
+    pairs, names = _pairs(content, where), json.loads(content).get("classes")
+    if pairs is None or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    if pairs and len(names) <= (largest := max(label for _, label in pairs)):
+        raise ValueError(f"{where} has a label {largest}, but names {len(names)} classes: name all, or none")
+    return tuple(names)
+
+
+def dump(labels: Mapping[str, int] | None, classes: Sequence[str] | None = None, **others: Any) -> bytes:
+    """The content of dataset.json; others: what else it says, where that is not empty.
 
     Example:
-      >>> dump({"a.png": 3}), dump(None)
-      (b'{"labels": [["a.png", 3]]}', b'{"labels": null}')
+      >>> dump({"a.png": 0}, ["cat"]), dump(None)
+      (b'{"labels": [["a.png", 0]], "classes": ["cat"]}', b'{"labels": null}')
     """
-    return json.dumps({"labels": None if labels is None else [[name, int(n)] for name, n in labels.items()]}).encode()
+    said: dict[str, Any] = {"labels": None if labels is None else [[name, int(n)] for name, n in labels.items()]}
+    more = {"classes": list(classes or ()), **others}
+    return json.dumps(said | {name: value for name, value in more.items() if value}).encode()
 
 
-def of_folders(names: Sequence[str]) -> NDArray[np.int32] | None:
-    """Classes by the first folder of each name, in the folders' order; None where all are in one.
+def _pairs(content: bytes, where: str | Path) -> list[tuple[str, Any]] | None:
+    try:
+        pairs = json.loads(content)["labels"]
+        return None if pairs is None else [(str(name), label) for name, label in pairs]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{where} must be {{"labels": [[file, class], ...]}} or {{"labels": null}}: {error!r}'
+        ) from None
 
-    Example:
-      >>> of_folders(["cat/1.png", "dog/1.png", "cat/2.png"]).tolist()
-      [0, 1, 0]
-    """
-    folders = [name.rpartition("/")[0].split("/")[0] for name in names]
-    classes = sorted(set(folders))
-    return None if len(classes) < 2 else np.searchsorted(classes, folders).astype(np.int32)
+
+def _matched(entries: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The files that entries mean; an entry that means none, or more than one, stays as it is."""
+    known, alike = set(names), dict[str, list[str]]()
+    for name in names:
+        alike.setdefault(unicodedata.normalize("NFC", name), []).append(name)
+
+    def file_of(entry: str) -> str:
+        name = plain(entry)
+        same = alike.get(unicodedata.normalize("NFC", name), [])
+        return name if name in known or len(same) != 1 else same[0]
+
+    return list(map(file_of, entries))

@@ -51,6 +51,25 @@ class ArraySource:
         return {name: array[rows] for name, array in self.arrays.items()}
 
 
+class Part:
+    """Some examples of a source as a source.
+
+    Example:
+      >>> part = Part(ArraySource(label=np.arange(5)), np.array([4, 0]))
+      >>> len(part), part[0]["label"].item()
+      (2, 4)
+    """
+
+    def __init__(self, source: Source, rows: np.ndarray):
+        self.source, self.rows = source, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Mapping[str, np.ndarray]:
+        return self.source[int(self.rows[index])]
+
+
 def take(source: Source, rows: np.ndarray) -> Mapping[str, np.ndarray]:
     """Some examples of a source as one batch {name: [B, ...]}.
 

@@ -1,19 +1,20 @@
 """Image data sets that tensorflow-datasets has prepared, read without TensorFlow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxdiff.data import tfrecord
 from jaxdiff.data.pipeline import Source
 
 
 class _Images:
-    """The examples of a TFDS data source as the pipeline wants them."""
+    """The examples of a TFDS data source as the pipeline wants them, and the names of their classes."""
 
-    def __init__(self, examples: Any):
-        self.examples = examples
+    def __init__(self, examples: Any, classes: Sequence[str] | None):
+        self.examples, self.classes = examples, classes
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -27,30 +28,66 @@ class _Images:
         return {"image": image, "label": np.array([example["label"] for example in examples], np.int32)}
 
 
-def builder(name: str, data_dir: str | Path | None = None) -> Any:
-    """tensorflow-datasets' builder of a data set in ArrayRecord files.
+class _Examples:
+    """The examples in TFRecord files, as TFDS's data sources give them."""
 
-    Raises: ValueError when it knows no such data set.
+    def __init__(self, features: Any, paths: Sequence[Path]):
+        self.features, self.records = features, tfrecord.Records(paths)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitems__(self, rows: Sequence[int]) -> list[Any]:
+        return [self.features.deserialize_example_np(self.records[row]) for row in rows]
+
+
+def builder(name: str, data_dir: str | Path | None = None) -> Any:
+    """tensorflow-datasets' builder of a data set: as it is prepared, or in ArrayRecord files where it is not yet.
+
+    Raises: ValueError when it knows no such data set, or cannot make it as it is.
     """
     import tensorflow_datasets as tfds  # slow to import, and needed by nothing else
 
+    given: dict[str, Any] = {"data_dir": None if data_dir is None else str(data_dir)}
     try:
-        return tfds.builder(name, data_dir=None if data_dir is None else str(data_dir), file_format="array_record")
+        try:
+            return tfds.builder(name, **given, file_format="array_record")
+        except ValueError:  # where it is prepared in another format
+            return tfds.builder(name, **given)
     except tfds.core.DatasetNotFoundError:
         raise ValueError(f"tensorflow-datasets knows no data set {name!r}") from None
+    except Exception as error:  # of the data set's own code too, which may import what is not there
+        reason = f"{error}".strip().split("\n")[0]
+        raise ValueError(f"tensorflow-datasets cannot read {name!r}: {reason}") from None
+
+
+def readable(builder: Any) -> bool:
+    """Whether a data set is prepared, in ArrayRecord or TFRecord files."""
+    return builder.is_prepared() and builder.info.file_format.value in ("array_record", "tfrecord")
 
 
 def source(builder: Any, split: str) -> Source:
-    """The examples of a builder that is prepared: image uint8 [H, W, C] and label int32.
+    """The examples of a builder that is `readable`: image uint8 [H, W, C] and label int32.
 
-    Raises: ValueError when there is no such split, or its examples are not an image in bytes and a label.
+    Raises: ValueError when there is no such split, its files are damaged, or its examples are not an image in bytes and
+      a label.
     """
-    if split not in builder.info.splits:
-        raise ValueError(f"split must be one of {', '.join(builder.info.splits)}, got {split!r}")
-    features = builder.info.features
+    info = builder.info
+    if split not in info.splits:
+        raise ValueError(f"split must be one of {', '.join(info.splits)}, got {split!r}")
+    features = info.features
     if not {"image", "label"} <= set(features) or features["image"].np_dtype != np.uint8:
         raise ValueError(f"{builder.name} has {', '.join(features)}: an image in bytes and a label are needed")
-    return _Images(builder.as_data_source(split=split))
+    if info.file_format.value == "tfrecord":
+        paths = [Path(path) for path in info.splits[split].filepaths]
+        if absent := [path for path in paths if not path.is_file()]:
+            raise ValueError(f"{absent[0]} is not there, though {builder.name} was prepared: prepare it anew")
+        examples: Any = _Examples(features, paths)
+        if len(examples) != (num := info.splits[split].num_examples):
+            raise ValueError(f"{builder.data_dir} holds {len(examples)} of {num} examples: prepare it anew")
+    else:
+        examples = builder.as_data_source(split=split)
+    return _Images(examples, getattr(features["label"], "names", None))
 
 
 def load(name: str, title: str, split: str = "train", data_dir: str | Path | None = None) -> Source:
@@ -61,11 +98,17 @@ def load(name: str, title: str, split: str = "train", data_dir: str | Path | Non
       split: "train" or "test".
       data_dir: where tensorflow-datasets keeps its data; its own default where not given.
     Returns: a source for `pipeline.batches`.
-    Raises: ValueError when the data set is not prepared there, saying how to prepare it. Preparing it downloads it and
-      needs TensorFlow once; reading it does not.
+    Raises: ValueError when the data set is not prepared there in a format that is read, saying how to prepare it.
+      Preparing it downloads it and needs TensorFlow once; reading it does not.
     """
     found = builder(name, data_dir)
-    if not found.is_prepared():
+    if not readable(found):
         prepare = f"tfds.builder('{name}', file_format='array_record').download_and_prepare()"
+        if found.is_prepared():
+            form = found.info.file_format.value
+            raise ValueError(
+                f"{title} is prepared in {found.data_dir} as {form}, which is not read: remove that folder or set "
+                f"TFDS_DATA_DIR to another one, and call {prepare} once, with TensorFlow installed"
+            )
         raise ValueError(f"{title} is not prepared in {found.data_dir}: call {prepare} once, with TensorFlow installed")
     return source(found, split)

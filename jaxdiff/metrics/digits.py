@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxdiff.metrics import classifier, frechet, memorisation, prdc
+from jaxdiff.metrics import classifier, pixels
 
 
 def report(
@@ -14,35 +14,25 @@ def report(
 ) -> dict[str, float]:
     """Metrics of samples against the training half, and of the held-out half against the same (`heldout_...`).
 
-    frechet_pixels: Frechet distance on the 64 pixel values. Not an FID: no network is involved.
     svm_accuracy: share of samples that a classifier of real training digits gives the label they were drawn for.
-    precision, recall, density, coverage: `prdc`, k = 3, on pixels.
-    nearest_train_distance, share_near_copies: median distance to the nearest training digit, and the share of
-      samples as near as the nearest 1 % of held-out digits: `memorisation`.
+    The others are those of `pixels.report`.
 
     Args:
       samples: [N, 8, 8, 1] on the pixel scale 0 .. 16 (`data.digits.to_pixels`), as all images here.
       labels: [N] classes asked for, or None for an unconditional system, which then has no svm_accuracy.
       train, heldout: (images, labels) of the real halves, 898 and 899 digits.
-    Returns: a flat dict of numbers. A finite set has a Frechet distance above that of its distribution, the more so
-      the smaller it is: 1,000 samples have slightly less of that than the 899 held-out digits; far fewer have more.
+    Returns: a flat dict of numbers; 1,000 samples have slightly less of a finite set's Frechet distance than the 899
+      held-out digits, far fewer have more.
     Raises: ValueError when images are not digits on the scale 0 .. 16, or labels do not match them.
     """
     sets = {"samples": samples, "train": train[0], "heldout": heldout[0]}
     for name, images in sets.items():
         _check(name, images, sets["train"].shape[1:])
     judge = classifier.fit(*train)
-    reference = frechet.stats(train[0])
-    found: dict[str, float] = {}
+    found = pixels.report(samples, train[0], heldout[0])
     for prefix, images, classes in (("", samples, labels), ("heldout_", *heldout)):
-        found[f"{prefix}frechet_pixels"] = frechet.between(frechet.stats(images), reference)
         if classes is not None:
             found[f"{prefix}svm_accuracy"] = classifier.accuracy(judge, images, classes)
-        for name, value in prdc.prdc(train[0], images)._asdict().items():
-            found[f"{prefix}{name}"] = value
-        near = memorisation.memorisation(images, train[0], heldout[0])
-        found[f"{prefix}nearest_train_distance"] = near.median_distance
-        found[f"{prefix}share_near_copies"] = near.share_near_copies
     return found
 
 

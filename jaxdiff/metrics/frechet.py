@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxdiff.metrics.features import rows
+from jaxdiff.metrics.features import rows, same_width
 
 Matrix = NDArray[np.float64]
 
@@ -91,6 +91,26 @@ def between(a: FeatureStats, b: FeatureStats) -> float:
       1.0
     """
     return frechet_distance(a.mean, a.cov, b.mean, b.cov)
+
+
+def of_sets(a: ArrayLike, b: ArrayLike) -> float:
+    """`between` of two sets of features, [N, d] and [M, d], without a matrix [d, d] where one set is smaller than d.
+
+    With S1 = A^T A and S2 = B^T B, of centred features over sqrt(N - 1), the trace of the root is the sum of the
+    singular values of A B^T; a set larger than d has a triangular factor of d rows in its place.
+
+    Raises: ValueError when a feature is not finite, a set holds fewer than two, or the features differ in length.
+    Example:
+      >>> round(of_sets([[0.0], [1.0], [2.0]], [[1.0], [2.0], [3.0]]), 12)
+      1.0
+    """
+    a, b = rows("a", a, least=2), rows("b", b, least=2)
+    same_width(a=a, b=b)
+    centred = [(features - features.mean(axis=0)) / (len(features) - 1) ** 0.5 for features in (a, b)]
+    factors = [np.linalg.qr(f, mode="r") if len(f) > f.shape[1] else f for f in centred]
+    overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()
+    variances = sum(float(np.sum(f**2)) for f in centred)
+    return float(np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2) + variances - 2 * overlap)
 
 
 def _root(name: str, cov: Matrix) -> Matrix:

@@ -1,4 +1,6 @@
-"""Reference statistics in the published form: an .npz with the mean `mu` and the covariance `sigma` of features."""
+"""Reference statistics in the published forms: an .npz with the mean `mu` and the covariance `sigma` of features, or
+with the features themselves, `pool_3`.
+"""
 
 import zipfile
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxdiff.metrics.frechet import FeatureStats
+from jaxdiff.metrics.frechet import FeatureStats, stats
 
 
 class Gaussian(NamedTuple):
@@ -17,8 +19,20 @@ class Gaussian(NamedTuple):
     cov: NDArray[np.float64]
 
 
+def arrays(path: str | Path) -> tuple[str, ...]:
+    """Names of the arrays in an .npz, of which none is read.
+
+    Raises: ValueError when it is no such file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return tuple(file.files)
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no .npz ({_first_sentence(error)})") from None
+
+
 def read(path: str | Path, width: int) -> Gaussian:
-    """Statistics from an .npz: EDM's references and pytorch-fid's have the same two names.
+    """Statistics from an .npz: `mu` and `sigma` of EDM, ADM, TTUR and pytorch-fid, or `pool_3` [N, d] of score SDE.
 
     Args:
       path: of the file; other arrays in it are left alone, and nothing in it is executed.
@@ -29,9 +43,13 @@ def read(path: str | Path, width: int) -> Gaussian:
         raise ValueError(f"{path} does not exist: give an .npz with mu [{width}] and sigma [{width}, {width}]")
     try:
         with np.load(path, allow_pickle=False) as file:
-            mean, cov = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
+            if "pool_3" in file.files and "mu" not in file.files:
+                found = stats(file["pool_3"])
+                mean, cov = found.mean, found.cov
+            else:
+                mean, cov = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npz with numbers mu and sigma ({error})") from None
+        raise ValueError(f"{path} is no .npz with numbers mu and sigma ({_first_sentence(error)})") from None
     if mean.shape != (width,) or cov.shape != (width, width):
         raise ValueError(
             f"{path} must hold mu [{width}] and sigma [{width}, {width}], as the features have it, "
@@ -55,3 +73,8 @@ def write(path: str | Path, stats: FeatureStats) -> None:
     """
     with Path(path).open("wb") as file:
         np.savez(file, mu=stats.mean, sigma=stats.cov, num=np.int64(stats.num))
+
+
+def _first_sentence(error: Exception) -> str:
+    """Of NumPy's words, which go on to say how to unpickle."""
+    return f"{error}".split(". ")[0]

@@ -1,6 +1,7 @@
 """CIFAR-10 in true files: as tensorflow-datasets prepares it, and as the archive that it registers."""
 
 import http.server
+import json
 import sys
 import threading
 from functools import partial
@@ -11,15 +12,16 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
 from jaxdiff.data import cifar10, cifar_binary, pipeline
+from jaxdiff.data import prepared as prepared_sets
 from tests.support import cifar_archive
 from tests.support.prepared import write
 
 
-@pytest.fixture
-def prepared(tmp_path):
+@pytest.fixture(params=["array_record", "tfrecord"])
+def prepared(tmp_path, request):
     """A data directory with five training images, and the images."""
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    write(tmp_path, "cifar10", images)
+    write(tmp_path, "cifar10", images, form=request.param, classes=[f"class {i}" for i in range(10)])
     return tmp_path, images
 
 
@@ -34,6 +36,7 @@ def test_prepared_images_are_read_without_tensorflow(prepared):
     batch = next(pipeline.batches(source, 5, seed=0))
     assert batch["image"].shape == (5, 32, 32, 3)
     assert sorted(batch["label"].tolist()) == [0, 1, 2, 3, 4]
+    assert source.classes[3] == "class 3"
     assert "tensorflow" not in sys.modules
     assert not (folder / "jaxdiff").exists()
 
@@ -90,6 +93,54 @@ def test_absent_data_set_is_downloaded_once_and_kept(served, tmp_path, monkeypat
     assert len(requests) == 1
     assert [path.name for path in (tmp_path / "tfds" / "jaxdiff").iterdir()] == ["cifar10-3.0.2"]
     assert "tensorflow" not in sys.modules
+
+
+def as_riegeli(folder):
+    """Says that a prepared data set is in another format."""
+    (path,) = folder.glob("*/*/dataset_info.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "fileFormat": "riegeli"}))
+    return path.parent
+
+
+def test_where_what_is_prepared_cannot_be_read_the_archive_is(served, tmp_path):
+    data, requests, _ = served
+    write(tmp_path, "cifar10", np.zeros((5, 32, 32, 3), np.uint8))
+    as_riegeli(tmp_path)
+    np.testing.assert_array_equal(cifar10.load("train", tmp_path)[3]["image"], data["train"][0][3])
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "damaged"])
+def test_where_what_is_prepared_is_damaged_the_archive_is_read(lost, served, tmp_path):
+    write(tmp_path, "cifar10", np.zeros((5, 32, 32, 3), np.uint8), form="tfrecord")
+    (path,) = (tmp_path / "cifar10").glob("*/*tfrecord*")
+    path.unlink() if lost else path.write_bytes(path.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match=f"{path} is .*: prepare it anew; the registered archive takes its place"):
+        source = cifar10.load("train", tmp_path)
+    np.testing.assert_array_equal(source[3]["image"], served[0]["train"][0][3])
+
+
+def test_a_data_set_in_another_format_or_damaged_says_what_to_do(tmp_path):
+    write(tmp_path, "mnist", np.zeros((5, 28, 28, 1), np.uint8), form="tfrecord")
+    assert len(prepared_sets.load("mnist", "MNIST", "train", tmp_path)) == 5
+    (path,) = (tmp_path / "mnist").glob("*/*tfrecord*")
+    content = path.read_bytes()
+    for damaged, says in (
+        (content[:-3], "is damaged .a record ends at byte .*: prepare it anew"),
+        (content[: len(content) // 5], "holds 1 of 5 examples: prepare it anew"),
+        (b"", "holds 0 of 5 examples"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=says):
+            prepared_sets.load("mnist", "MNIST", "train", tmp_path)
+    path.unlink()
+    with pytest.raises(ValueError, match=f"{path} is not there, though mnist was prepared: prepare it anew"):
+        prepared_sets.load("mnist", "MNIST", "train", tmp_path)
+    where = as_riegeli(tmp_path)
+    with pytest.raises(
+        ValueError, match=f"MNIST is prepared in {where} as riegeli, which is not read: remove that folder"
+    ):
+        prepared_sets.load("mnist", "MNIST", "train", tmp_path)
 
 
 def test_files_of_an_earlier_call_come_before_a_prepared_data_set(served, tmp_path):

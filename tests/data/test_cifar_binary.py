@@ -24,6 +24,14 @@ def test_images_and_labels_come_back(layout, tmp_path):
         assert found[0].flags.c_contiguous
 
 
+def test_names_of_classes(tmp_path):
+    """One a line, some empty; none where not every class has one."""
+    names = [f"name_{i}" for i in range(10)]
+    for content, expected in (("\n".join([*names, ""]), tuple(names)), ("\n".join(names[:9]), None), ("", None)):
+        path = archive(tmp_path / "a.tar.gz", **{"batches.meta.txt": content.encode()})
+        assert cifar_binary.class_names(path, SMALL) == expected
+
+
 def archive(path, **changes):
     contents = cifar_archive.files(cifar_archive.images(SMALL), SMALL) | changes
     cifar_archive.pack(path, {name: content for name, content in contents.items() if content is not None})

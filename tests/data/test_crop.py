@@ -57,3 +57,15 @@ def test_every_size_becomes_the_one_wanted(size):
     assert crop.center_crop(ramp(*size), 32, 24).size == (32, 24)
     with pytest.raises(ValueError, match="must be at least 1, got 0, 3"):
         crop.resize(ramp(*size), 0, 3)
+
+
+@pytest.mark.parametrize("size", [(41, 30), (30, 41), (33, 33)])
+def test_what_is_cut_out_is_exact_and_knows_no_limit(size, monkeypatch):
+    """The pixels themselves, where nothing is made smaller; Pillow's own limit for `crop` stands at 10 here."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    pixels = np.asarray(ramp(*size))
+    side = min(size)
+    left, top = (size[0] - side) // 2, (size[1] - side) // 2
+    expected = pixels[top : top + side, left : left + side]
+    np.testing.assert_array_equal(crop.center_crop(ramp(*size), side, side), expected)
+    np.testing.assert_array_equal(crop.dhariwal_crop(ramp(*size), side), expected)

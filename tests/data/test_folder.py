@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxdiff.data import folder, folder_writer, labels, pipeline
+from jaxdiff.data import folder, folder_writer, pipeline
 from tests.support.image_set import encoded, files_of, labelled, pixels, write
 
 PLACES = pytest.mark.parametrize("place", ["set", "set.zip"], ids=["folder", "zip"])
@@ -71,14 +71,20 @@ def refused(path, changes, drop=()):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({SECOND: b"no image"}, rf"{SECOND} is no whole PNG or JPEG .*: replace or remove it"),
-        ({FIRST: b""}, rf"{FIRST} is no whole PNG or JPEG"),
-        ({SECOND: encoded(pixels(1)[0])[:-60]}, rf"{SECOND} is no whole PNG or JPEG"),
-        ({SECOND: encoded(pixels(1)[0], "gif")}, rf"{SECOND} is no whole PNG or JPEG"),
+        ({SECOND: b"no image"}, rf"{SECOND} is no whole image .*: replace or remove it, or make .* --skip-broken"),
+        ({FIRST: b""}, rf"{FIRST} is no whole image"),
+        ({SECOND: encoded(pixels(1)[0])[:-60]}, rf"{SECOND} is no whole image"),
+        ({SECOND: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"}, rf"{SECOND} is no whole image"),
         ({SECOND: encoded(pixels(1, (8, 9, 1))[0])}, rf"{SECOND} has shape \(8, 9, 1\), but {FIRST} has \(8, 8, 1\)"),
         ({SECOND: encoded(pixels(1, (8, 8, 3))[0])}, r"has shape \(8, 8, 3\), .*: make a set of one shape with python"),
-        ({SECOND: encoded(Image.new("RGBA", (8, 8)))}, rf"{SECOND} is of Pillow's mode RGBA, neither L nor RGB"),
-        ({SECOND: encoded(Image.new("P", (8, 8)))}, rf"{SECOND} is of Pillow's mode P"),
+        (
+            {SECOND: encoded(Image.new("F", (8, 8)), "tiff")},
+            rf"{SECOND} is of Pillow's mode F, whose range is not known",
+        ),
+        (
+            {SECOND: encoded(Image.new("I", (8, 8)), "tiff")},
+            rf"{SECOND} is of Pillow's mode I, whose range is not known",
+        ),
     ],
 )
 def test_a_bad_image_is_named_before_training(changes, says, place, tmp_path):
@@ -117,7 +123,7 @@ def test_labels_that_do_not_fit_are_refused(content, says, place, tmp_path):
 def test_nothing_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"is no folder and no zip file: .*No such file"):
         folder.load(tmp_path / "absent")
-    with pytest.raises(ValueError, match=r"holds no image: files must end in .png, .jpg, .jpeg"):
+    with pytest.raises(ValueError, match=r"holds no image: files must end in .png, .apng, .jpg, .jpeg"):
         folder.load(write(tmp_path / "empty", {"notes.txt": b""}))
     (tmp_path / "a.zip").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="is no folder and no zip file"):
@@ -182,9 +188,3 @@ def test_the_same_images_make_the_same_archive(tmp_path):
     for name in "ab":
         folder_writer.write(tmp_path / f"{name}.zip", [(encoded(image), 0) for image in pixels(3)])
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-
-
-def test_classes_of_folders():
-    assert labels.of_folders(["a/1.png", "a/2.png"]) is None
-    assert labels.of_folders(["1.png", "2.png"]) is None
-    assert labels.of_folders(["b/x/1.png", "a/2.png", "b/3.png"]).tolist() == [1, 0, 1]

@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from jaxdiff.metrics.frechet import FeatureStats, between, frechet_distance, merge, stats
+from jaxdiff.metrics.frechet import FeatureStats, between, frechet_distance, merge, of_sets, stats
 
 
 def draws(seed, *shape):
@@ -124,3 +124,12 @@ def test_the_state_is_a_plain_tuple_of_arrays():
     first, rest = stats(draws(0, 5, 2)), stats(draws(1, 9, 2))
     again = FeatureStats(*(np.array(leaf) for leaf in first))
     np.testing.assert_array_equal(merge(again, rest).cov, merge(first, rest).cov)
+
+
+@pytest.mark.parametrize(("num", "other", "dim"), [(5, 7, 20), (30, 9, 20), (8, 40, 20), (30, 40, 20), (2, 2, 1)])
+def test_of_sets_is_the_same_distance(num, other, dim):
+    """By the matrix of either set's smaller side."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(num, dim)), 2 * rng.normal(size=(other, dim)) + 1
+    expected = between(stats(a), stats(b))
+    np.testing.assert_allclose(of_sets(a, b), expected, rtol=1e-9)
