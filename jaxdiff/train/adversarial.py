@@ -16,7 +16,7 @@ from jaxdiff.losses.ddgan_process import Draws, Process
 from jaxdiff.train import ema, sharding
 from jaxdiff.train.state import TrainState
 from jaxdiff.train.step import Step, in_rounds
-from jaxdiff.types import Array, Batch, Key, Params, PyTree
+from jaxdiff.types import Array, Batch, Key, Params, PyTree, floating
 
 Generate = Callable[[Params, Batch, Array, Array], Batch]
 """generator(params, x, t, latent) -> x0_hat [B, ...], x = x_{t+1} in native coordinates, t [B] = 0 .. T-1."""
@@ -80,8 +80,7 @@ def cosine_by_epoch(learning_rate: float, steps_per_epoch: int, num_epochs: int,
             raise ValueError(f"{name} must be at least 1, got {value}")
 
     def rate(count: Array) -> Array:
-        epoch = jnp.minimum(jnp.asarray(count) // steps_per_epoch, num_epochs)
-        share = epoch.astype(jnp.result_type(float)) / num_epochs  # an int32 alone would give float32
+        share = floating(jnp.minimum(jnp.asarray(count) // steps_per_epoch, num_epochs)) / num_epochs
         return floor + (learning_rate - floor) * (1 + jnp.cos(jnp.pi * share)) / 2
 
     return rate

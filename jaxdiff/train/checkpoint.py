@@ -2,20 +2,21 @@
 
 The only file that saves and reads by Orbax. Saving is asynchronous and atomic. Reading changes nothing on the disk, so
 that a run can be read while it trains; what cannot be read back is reported, set aside by the next save, never deleted.
+The first save of a process is read back, and counts only then: what is wrong with a place or with versions shows there.
 """
 
 import contextlib
-import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from jaxdiff.train import hosts
-from jaxdiff.types import Array, PyTree
+from jaxdiff.train import hosts, keeping, place
+from jaxdiff.train.checksums import checksum, checksums, difference, leaves
+from jaxdiff.types import PyTree
 
 try:
     from orbax.checkpoint import v1 as ocp  # its final place
@@ -35,47 +36,6 @@ class Restored(NamedTuple):
     step: int
 
 
-@jax.jit
-def checksums(tree: PyTree) -> Array:
-    """One uint32 per leaf: the sum of its bytes' words, each times an odd number of its place.
-
-    Integer sums do not depend on the order, hence not on the sharding: a state saved on eight devices and read on one
-    has the same. Computed on the devices, so that nothing is copied to the host for it.
-
-    Example:
-      >>> a, b = (checksums({"w": jnp.arange(4.0).at[0].set(x)}) for x in (0.0, 1e-9))
-      >>> bool((a == b).all())
-      False
-    """
-
-    def one(leaf: Array) -> Array:
-        leaf = leaf.astype(jnp.uint8) if leaf.dtype == bool else leaf
-        bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * min(leaf.dtype.itemsize, 4)}"))
-        # The place in row-major order, without a reshape, for which cut arrays would be put together.
-        place = jnp.zeros(bits.shape, jnp.uint32)
-        for axis in range(bits.ndim):
-            stride = math.prod(bits.shape[axis + 1 :]) % 2**32
-            place += jax.lax.broadcasted_iota(jnp.uint32, bits.shape, axis) * jnp.uint32(stride)
-        return jnp.sum(bits.astype(jnp.uint32) * (2 * place + 1), dtype=jnp.uint32)
-
-    return jnp.stack([one(leaf) for leaf in jax.tree.leaves(tree)])
-
-
-def _leaves(tree: PyTree) -> list[list[Any]]:
-    """Name, shape and type of every leaf, as JSON."""
-    named = jax.tree_util.tree_leaves_with_path(tree)
-    return [[jax.tree_util.keystr(path, simple=True, separator="/"), list(a.shape), str(a.dtype)] for path, a in named]
-
-
-def _difference(saved: list[list[Any]], wanted: list[list[Any]]) -> str:
-    """The first leaf in which two states differ, in words; empty where they agree."""
-    there, here = ({name: f"{dtype}{shape}" for name, shape, dtype in leaves} for leaves in (saved, wanted))
-    for name in dict.fromkeys([*there, *here]):
-        if there.get(name) != here.get(name):
-            return f"{name} is {there.get(name, 'absent')} in the checkpoint and {here.get(name, 'absent')} here"
-    return ""
-
-
 def _reason(error: BaseException) -> str:
     """The first line of what went wrong first; Orbax wraps it several times."""
     while cause := error.__cause__ or error.__context__:
@@ -84,14 +44,12 @@ def _reason(error: BaseException) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
-class _FirstOfEvery(NamedTuple):
-    """Orbax's question which checkpoints to keep: the first at or after every multiple of `steps`."""
+class _Saved(NamedTuple):
+    """A save that was not read back yet: its step, arrays of its shapes and types, their checksums."""
 
-    steps: int
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        spans = [int(found.step) // self.steps for found in checkpoints]
-        return [span > 0 and span not in spans[:i] for i, span in enumerate(spans)]
+    step: int
+    like: PyTree
+    expected: list[int]
 
 
 class Checkpoints:
@@ -102,6 +60,7 @@ class Checkpoints:
       keep_last: how many of the newest to keep, >= 1.
       report: is told in one line of every checkpoint that cannot be read or written.
       keep_every: the first checkpoint of every so many steps is kept besides, >= 1; 0 for none.
+    Raises: ValueError for one of these, or a workdir under which no checkpoint could be read back.
     """
 
     def __init__(self, workdir: Path, keep_last: int = 3, report: Callable[[str], None] = print, keep_every: int = 0):
@@ -109,16 +68,21 @@ class Checkpoints:
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self.directory = Path(workdir).absolute() / "checkpoints"
+        if not self.directory.is_dir():  # what was written elsewhere and brought here can be read
+            place.check_readable(Path(workdir))
         self.keep_last, self.keep_every, self.report = keep_last, keep_every, report
         self.damaged: list[int] = []
         self.pending: Any = None
-        self.writing = False
+        self.writing, self.proven = False, False
+        self.saved: _Saved | None = None
+        self.unread: int | None = None
         self.checkpointer = self._open()
 
     def _open(self) -> Any:
         policies = ocp.training.preservation_policies
-        kept: list[Any] = [policies.LatestN(self.keep_last)]
-        kept += [_FirstOfEvery(self.keep_every)] if self.keep_every else []
+        # One more until a save was read back, so that none takes the place of the last that could be.
+        kept: list[Any] = [keeping.Newest(lambda: self.keep_last + (not self.proven))]
+        kept += [keeping.FirstOfEvery(self.keep_every)] if self.keep_every else []
         return ocp.training.Checkpointer(
             self.directory,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -138,21 +102,27 @@ class Checkpoints:
           step: names the folder.
           state: pytree of arrays.
           extra: JSON values, such as the position of the data iterator.
-        Raises: OSError when this save could not be started; the next may be tried.
+        Raises: OSError when this save could not be started; the next may be tried. Whether the save before it could be
+          written and, where it was the first, read back, is reported. ValueError where it could not be read back.
         """
         self._settle()
         if not self.writing:
+            place.check_readable(self.directory.parent)
             self._make_room()
-        beside = {"extra": extra, "leaves": _leaves(state), "checksums": jax.device_get(checksums(state)).tolist()}
+        sums = jax.device_get(checksums(state)).tolist()
+        beside = {"extra": extra, "leaves": leaves(state), "checksums": sums}
         try:
             self.pending = self.checkpointer.save_checkpointables_async(
                 step, {"state": state}, custom_metadata=beside, force=True
             )
         except Exception as error:
             raise self._failed(error) from error
+        # Arrays without memory of their own, since devices may have no room to read to.
+        like = jax.tree.map(lambda a: np.broadcast_to(np.zeros((), a.dtype), a.shape), state)
+        self.saved = None if self.proven else _Saved(step, like, sums)
 
     def wait(self) -> None:
-        """Until the last save is on the disk; raises OSError when it could not be written."""
+        """Until the last save is on the disk; raises OSError when it could not be written, or the first not be read."""
         pending, self.pending = self.pending, None
         if pending is None:
             return
@@ -160,6 +130,30 @@ class Checkpoints:
             pending.result()
         except Exception as error:  # Orbax's threads raise whatever the file system layer raised
             raise self._failed(error) from error
+        saved, self.saved = self.saved, None
+        if saved is not None:
+            self._prove(saved)
+
+    def _prove(self, saved: _Saved) -> None:
+        """Read a save back, a quarter at a time; raises OSError when it is not what was saved: it does not count."""
+        like, tree = jax.tree.flatten(saved.like)
+        reason = ""
+        for part in range(4):  # all four, whatever happens, since several processes read together
+            asked = jax.tree.unflatten(tree, [a if i % 4 == part else ... for i, a in enumerate(like)])
+            try:
+                read = jax.tree.leaves(self.checkpointer.load_checkpointables(saved.step, {"state": asked})["state"])
+                if [checksum(a) for a in read if a is not ...] != saved.expected[part::4]:
+                    raise CheckpointError("its arrays are not those that were saved")
+            except Exception as error:  # a file that is not there surfaces as any of many library errors
+                reason = reason or _reason(error)
+        self.proven = hosts.agree(not reason)
+        if not self.proven:
+            self.damaged.append(saved.step)
+            self.unread, self.writing = saved.step, False  # the next save removes it
+            raise OSError(
+                f"checkpoint {saved.step} was written to {self.directory} but cannot be read back, so it does not "
+                f"count: {reason or 'on another host'}"
+            )
 
     def _settle(self) -> None:
         try:
@@ -185,27 +179,37 @@ class Checkpoints:
         """
         steps = self.steps()
         for step in reversed(steps):
-            state, difference, reason = None, "", ""
+            state, differs, reason = None, "", ""
             beside: dict[str, Any] = {}
             try:
                 beside = self.checkpointer.checkpointables_metadata(step).custom_metadata or {}
                 if "checksums" not in beside:
                     raise CheckpointError("its metadata is missing")
-                difference = _difference(beside.get("leaves", _leaves(like)), _leaves(like))
-                state = None if difference else self._read(step, like, beside["checksums"])
+                differs = difference(beside.get("leaves", leaves(like)), leaves(like))
+                state = None if differs else self._read(step, like, beside["checksums"])
             except Exception as error:  # a damaged file surfaces as any of many library errors
                 reason = _reason(error)
             if not hosts.agree(not reason):
                 self.damaged.append(step)
                 self.report(f"checkpoint {step} is damaged ({reason or 'on another host'}); trying the one before")
                 continue
-            if difference:
-                raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {difference}")
+            if differs:
+                raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {differs}")
             return Restored(state, beside["extra"], step)
         if steps:
             self.damaged = []  # nothing is moved away while nothing better is known
             raise CheckpointError(f"none of the checkpoints {steps} in {self.directory} can be read")
         return None
+
+    def check(self, like: PyTree) -> None:
+        """Raise CheckpointError where the newest checkpoint holds a state of other shapes or types."""
+        wanted = leaves(like)
+        for step in self.steps()[-1:]:
+            saved = wanted
+            with contextlib.suppress(Exception):  # what is damaged is for `restore` to say
+                saved = self.checkpointer.checkpointables_metadata(step).custom_metadata["leaves"]
+            if differs := difference(saved, wanted):
+                raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {differs}")
 
     def _read(self, step: int, like: PyTree, expected: list[int]) -> PyTree:
         abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
@@ -226,6 +230,9 @@ class Checkpoints:
 
     def _set_aside(self) -> None:
         for step in self.damaged if hosts.first() else []:
+            if step == self.unread:  # of the state that is saved anew; a place that keeps none would fill with them
+                shutil.rmtree(self.directory / str(step), ignore_errors=True)
+                continue
             target = self.directory.parent / "damaged" / str(step)
             while target.exists():
                 target = target.with_name(target.name + "_")

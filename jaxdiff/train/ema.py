@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdiff.types import Array, Params
+from jaxdiff.types import Array, Params, floating
 
 
 def half_life(step: Array, batch_size: int, halflife: float, rampup_ratio: float | None = 0.05) -> Array:
@@ -17,7 +17,7 @@ def half_life(step: Array, batch_size: int, halflife: float, rampup_ratio: float
       >>> float(half_life(jnp.array(10), batch_size=100, halflife=5e5, rampup_ratio=0.05))
       50.0
     """
-    seen = jnp.asarray(step, jnp.result_type(float)) * batch_size
+    seen = floating(step) * batch_size
     return jnp.minimum(halflife, seen * rampup_ratio) if rampup_ratio is not None else jnp.full_like(seen, halflife)
 
 
@@ -56,7 +56,7 @@ def warmup(learning_rate: float, batch_size: int, rampup: float) -> optax.Schedu
       >>> float(warmup(1e-3, batch_size=50, rampup=100)(1))
       0.0005000000237487257
     """
-    return lambda count: learning_rate * jnp.minimum(count * batch_size / max(rampup, 1e-8), 1.0)
+    return lambda count: learning_rate * jnp.minimum(floating(count) * batch_size / max(rampup, 1e-8), 1.0)
 
 
 def cooldown(rate: optax.Schedule, num_steps: int, share: float) -> optax.Schedule:
@@ -69,4 +69,4 @@ def cooldown(rate: optax.Schedule, num_steps: int, share: float) -> optax.Schedu
     """
     if not 0 < share <= 1:
         raise ValueError(f"cooldown must be a share of the steps in (0, 1], got {share}")
-    return lambda count: rate(count) * jnp.clip((num_steps - count) / (share * num_steps), 0.0, 1.0)
+    return lambda count: rate(count) * jnp.clip((num_steps - floating(count)) / (share * num_steps), 0.0, 1.0)

@@ -1,10 +1,11 @@
 """Several processes, on one machine or many: joining them, who speaks for all, and stopping at the same step."""
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import jax
@@ -14,6 +15,8 @@ from orbax.checkpoint import multihost as barriers
 T = TypeVar("T")
 Report = Callable[[str], None]
 _DAY = 24 * 60 * 60
+NOTICES = [signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP") if hasattr(signal, name)]
+"""Signals by which a scheduler, or a terminal that is closed, asks a run to save and leave."""
 
 
 def start(
@@ -71,6 +74,18 @@ def in_turn(act: Callable[[], T]) -> T:
         multihost_utils.sync_global_devices("in_turn")
 
 
+def by_first(act: Callable[[], None]) -> None:
+    """act() of process 0 for all. Where it raises a ValueError or OSError, so does every process."""
+    refusal: Exception | None = None
+    if first():
+        try:
+            act()
+        except (ValueError, OSError) as error:
+            refusal = error
+    if not agree(refusal is None):
+        raise refusal or ValueError("process 0 says why")
+
+
 def wait() -> None:
     """Until all processes are here; process 0 may have drawn for hours what the others have not."""
     if jax.process_count() > 1:
@@ -88,32 +103,50 @@ def agree(well: bool) -> bool:
 def stopping() -> Iterator[Callable[[int], bool]]:
     """stop(i), asked after the i-th dispatch, i = 0, 1, ...: whether to save and leave.
 
-    One process: after SIGTERM or the first SIGINT; a second SIGINT interrupts as usual. Several: JAX's own preemption
-    notice, which SIGTERM at any of them gives to all, and all are told to stop after the same dispatch.
+    One process: after one of `NOTICES` or the first SIGINT; a second SIGINT interrupts as usual. Until stop(0) signals
+    act as they did before: nothing is new that could be lost, and compiling may take minutes. Several: JAX's own
+    preemption notice, which a notice at any of them gives to all, and all are told to stop after the same dispatch.
     """
     if jax.process_count() > 1:
-        yield multihost_utils.reached_preemption_sync_point
+        # JAX listens to SIGTERM alone, outside Python: the others are passed on as that.
+        passed_on = lambda number, frame: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+        with _handled(passed_on, [number for number in NOTICES if number != signal.SIGTERM]):
+            yield multihost_utils.reached_preemption_sync_point
         return
     with _signals() as stop:
-        yield lambda index: stop.is_set()
+        yield stop
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM or the first SIGINT sets."""
+def _signals() -> Iterator[Callable[[int], bool]]:
+    """Whether a notice or a SIGINT has come since this was asked with 0."""
     stop, started = threading.Event(), time.monotonic()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
 
     def ask(number: int, frame: Any) -> None:
         if number == signal.SIGINT and stop.is_set():
             raise KeyboardInterrupt(f"after {time.monotonic() - started:.0f} s")
         stop.set()
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    with ExitStack() as handled:
+
+        def asked(index: int) -> bool:
+            if index == 0:
+                handled.enter_context(_handled(ask, [*NOTICES, signal.SIGINT]))
+            return stop.is_set()
+
+        yield asked
+
+
+@contextmanager
+def _handled(handler: Callable[[int, Any], None], numbers: list[signal.Signals]) -> Iterator[None]:
+    """A handler of some signals, where Python allows one; what nohup made deaf to SIGHUP stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in heard}
     try:
-        yield stop
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)

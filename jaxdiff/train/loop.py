@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxdiff.train import hosts, sharding
+from jaxdiff.train import hosts, place, sharding
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.train.metrics import MetricsFile
 from jaxdiff.train.monitor import Monitors, Opening
@@ -81,8 +81,9 @@ def fit(
     """Train from the newest checkpoint in `workdir` (or from `state`) to `budget.num_steps`.
 
     The calls of the compiled step depend on the step count only, so that a run that was killed and resumed ends
-    bit-identical to an unbroken one. After SIGTERM or SIGINT it saves and returns early: compare `state.step`. All
-    processes of a distributed run call it alike; process 0 alone writes metrics, and all save.
+    bit-identical to an unbroken one. After SIGINT or one of `hosts.NOTICES`, such as SIGTERM, it saves and returns
+    early: compare `state.step`. All processes of a distributed run call it alike; process 0 alone writes metrics, and
+    all save.
 
     Args:
       step: a pure step, from `step.train_step`.
@@ -98,11 +99,13 @@ def fit(
       look: (step, state) -> an image of it, uint8 [H, W, C], as often as the budget says; all processes call it. An
         OSError or FloatingPointError is reported, and training goes on.
     Returns: the last state.
-    Raises: ValueError when fsdp does not fit devices or state, or the budget asks for looks and there is no `look`;
-      TrainingDiverged when a loss or gradient is not finite, naming the step and the last good checkpoint.
+    Raises: ValueError when fsdp does not fit devices or state, the budget asks for looks and there is no `look`, or no
+      checkpoint could be read back from workdir; TrainingDiverged when a loss or gradient is not finite, naming the
+      step and the last good checkpoint.
     """
     if budget.grid_every and look is None:
         raise ValueError(f"grid_every={budget.grid_every} asks for images of the state, and there is nothing to see")
+    place.check_readable(workdir)
     mesh = sharding.data_mesh(fsdp)
     whole, cut = sharding.replicated(mesh), sharding.state_sharding(mesh, state)
     state, key = sharding.spread(state, cut), sharding.spread(key, whole)

@@ -121,8 +121,14 @@ def spread(tree: PyTree, shardings: PyTree) -> PyTree:
 
 
 def made(mesh: Mesh, create: Callable[[Key], PyTree], key: Key) -> PyTree:
-    """create(key), made in place: no device ever holds more of the state than its part."""
-    return jax.jit(create, out_shardings=state_sharding(mesh, jax.eval_shape(create, key)))(key)
+    """create(key), made in place: no device ever holds more of the state than its part.
+
+    A CPU's compiler takes longer over a random generator a parameter than over the step that trains them; what runs
+    once is not optimised there.
+    """
+    options = {"xla_backend_optimization_level": 0} if mesh.devices.flat[0].platform == "cpu" else None
+    where = state_sharding(mesh, jax.eval_shape(create, key))
+    return jax.jit(create, out_shardings=where, compiler_options=options)(key)
 
 
 def whole(tree: PyTree) -> PyTree:

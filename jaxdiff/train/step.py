@@ -51,16 +51,32 @@ def train_step(
 
     def step(state: TrainState, key: Key, batch: PyTree) -> tuple[TrainState, dict[str, Array]]:
         loss, grads = gradient(state.params, jax.random.fold_in(key, state.step), batch)
-        grad_norm = sharding.global_norm(grads)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        moved = (params, opt_state, ema.update(state.ema, params, beta(state.step)))
-        update_norm = sharding.global_norm(updates)  # a learning rate that is NaN shows here only
-        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & jnp.isfinite(update_norm)
-        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, tuple(state[1:]))
-        return TrainState(state.step + 1, *kept), {"loss": loss, "grad_norm": grad_norm, "update_norm": update_norm}
+        return moved(state, loss, grads, optimizer, beta)
 
     return step
+
+
+def moved(
+    state: TrainState,
+    loss: Array,
+    grads: Params,
+    optimizer: optax.GradientTransformation,
+    beta: Callable[[Array], Array],
+) -> tuple[TrainState, dict[str, Array]]:
+    """The state after an update by `grads`, and the metrics of `train_step`; the same state where one is not finite."""
+    grad_norm = sharding.global_norm(grads)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    after = (params, opt_state, ema.update(state.ema, params, beta(state.step)))
+    update_norm = sharding.global_norm(updates)  # a learning rate that is NaN shows here only
+    metrics = {"loss": loss, "grad_norm": grad_norm, "update_norm": update_norm}
+    return TrainState(state.step + 1, *if_finite(metrics, after, tuple(state[1:]))), metrics
+
+
+def if_finite(metrics: dict[str, Array], new: PyTree, old: PyTree) -> PyTree:
+    """`new` where all metrics are finite, else `old`."""
+    finite = jnp.all(jnp.isfinite(jnp.stack(list(metrics.values()))))
+    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
 
 
 def in_rounds(of: Callable[[PyTree], PyTree], batch: PyTree, rounds: int) -> PyTree:
@@ -79,14 +95,22 @@ def in_rounds(of: Callable[[PyTree], PyTree], batch: PyTree, rounds: int) -> PyT
     """
     if rounds == 1:
         return of(batch)
-    for leaf in jax.tree.leaves(batch):
-        if rounds < 1 or leaf.shape[0] % rounds:
-            raise ValueError(f"{rounds} rounds of accumulation must divide the batch, got {leaf.shape[0]} examples")
-    parts = jax.tree.map(lambda a: a.reshape(-1, rounds, *a.shape[1:]).swapaxes(0, 1), batch)
+    parts = parts_of(batch, rounds)
     shapes = jax.eval_shape(of, jax.tree.map(lambda a: a[0], parts))
     zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
     total, _ = jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, of(part)), None), zero, parts)
     return jax.tree.map(lambda a: a / rounds, total)
+
+
+def parts_of(batch: PyTree, rounds: int) -> PyTree:
+    """[rounds, B / rounds, ...] of [B, ...]: part i is every rounds-th example from the i-th on.
+
+    Raises: ValueError when rounds does not divide B.
+    """
+    for leaf in jax.tree.leaves(batch):
+        if rounds < 1 or leaf.shape[0] % rounds:
+            raise ValueError(f"{rounds} rounds of accumulation must divide the batch, got {leaf.shape[0]} examples")
+    return jax.tree.map(lambda a: a.reshape(-1, rounds, *a.shape[1:]).swapaxes(0, 1), batch)
 
 
 def many_steps(step: Step) -> Step:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.train import place
 from jaxdiff.train.checkpoint import CheckpointError, Checkpoints
 
 
@@ -165,3 +166,66 @@ def test_restores_to_the_sharding_that_is_asked_for(tmp_path):
     like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), state())
     restored = Checkpoints(tmp_path).restore(like)
     assert all(leaf.sharding == sharding for leaf in jax.tree.leaves(restored.state))
+
+
+UNREADABLE = ["x[1]", "back\\slash", "seed*", "what?", "x[1]/run"]
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_path_that_orbax_cannot_read_back_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"workdir .* has '.*' in its path, under which .* cannot be read back"):
+        Checkpoints(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x]", "a b", "c:d", "é", "{a}", "~x", "$HOME", "50%41#"])
+def test_other_odd_paths_work(tmp_path, name):
+    saved(tmp_path / name, [3])
+    assert Checkpoints(tmp_path / name).restore(state()).step == 3
+
+
+def test_a_save_that_cannot_be_read_back_does_not_count(tmp_path, said, monkeypatch):
+    """Nor does it take the place of one that could, or fill the disk."""
+    folder = tmp_path / "x[1]"
+    saved(tmp_path / "well", [1])
+    (tmp_path / "well").rename(folder)
+    moved = Checkpoints(folder)
+    assert moved.restore(state()).step == 1, "what was written elsewhere can be read there"
+    with pytest.raises(ValueError, match="cannot be read back"):
+        moved.save(2, state(2), {})
+    assert os.listdir(folder / "checkpoints") == ["1"]
+    monkeypatch.setattr(place, "check_readable", lambda path: None)
+    checkpoints = Checkpoints(folder, keep_last=1, report=said.append)
+    for step in (2, 3):
+        checkpoints.save(step, state(step), {})
+        assert checkpoints.steps() == [1]
+        assert f"checkpoint {step} was written to" in said[-1]
+        assert "cannot be read back, so it does not count" in said[-1]
+    assert len(said) == 2
+    assert sorted(os.listdir(folder / "checkpoints")) == ["1", "3"]
+    checkpoints.close()
+
+
+def test_a_run_that_is_stopped_after_every_save_does_not_fill_the_disk(tmp_path):
+    """One more than asked for is kept until a save was read back, and no more than one."""
+    for step in (1, 2, 3, 4):
+        checkpoints = Checkpoints(tmp_path, keep_last=2)
+        checkpoints.save(step, state(step), {})
+        checkpoints.close()
+    assert Checkpoints(tmp_path).steps() == [2, 3, 4]
+    saved(tmp_path, [5, 6])
+    assert Checkpoints(tmp_path).steps() == [4, 5, 6]
+
+
+def test_arrays_of_every_type_are_proven(tmp_path, said):
+    tree = {
+        "bool": jnp.array([True, False]),
+        "bf16": jnp.arange(5, dtype=jnp.bfloat16),
+        "i8": jnp.array(-3, jnp.int8),
+        "scalar": jnp.array(7, jnp.int32),
+        "two": jnp.arange(6, dtype=jnp.uint32).reshape(2, 3),
+    }
+    checkpoints = Checkpoints(tmp_path, report=said.append)
+    checkpoints.save(1, tree, {})
+    checkpoints.close()
+    assert said == []

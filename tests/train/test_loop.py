@@ -15,8 +15,9 @@ import optax
 import pytest
 
 from jaxdiff.data import pipeline
-from jaxdiff.train import ema, loop, sharding
-from jaxdiff.train.checkpoint import Checkpoints, checksums
+from jaxdiff.train import ema, hosts, loop, sharding
+from jaxdiff.train.checkpoint import Checkpoints
+from jaxdiff.train.checksums import checksums
 from jaxdiff.train.monitor import Opening
 from jaxdiff.train.state import create
 from jaxdiff.train.step import many_steps, train_step
@@ -172,14 +173,15 @@ def test_the_host_waits_for_the_device_only_to_log(tmp_path, reads, log_every, w
     assert waited == [count for count in range(1, 6) if count % log_every == 0]
 
 
-def test_a_signal_between_dispatches_is_saved_too(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT"])
+def test_a_signal_between_dispatches_is_saved_too(tmp_path, monkeypatch, number):
     """It comes while the loop writes its metrics, after it asked whether to stop."""
     write = loop.MetricsFile.write
 
     def write_and_signal(self, line):
         write(self, line)
         if line["step"] == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.Signals[number])
 
     monkeypatch.setattr(loop.MetricsFile, "write", write_and_signal)
     step, state = make()
@@ -187,6 +189,20 @@ def test_a_signal_between_dispatches_is_saved_too(tmp_path, monkeypatch):
     state = loop.fit(step, state, Poisoned(bad=-1), KEY, loop.Budget(20, log_every=3), tmp_path, report=said.append)
     assert Checkpoints(tmp_path).steps() == [int(state.step)] == [7]
     assert "stopped at step 7 of 20, saved at step 7" in said[-1]
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with hosts.stopping() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop(0)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert stop(1)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_during_the_last_save_does_not_break_it(tmp_path, monkeypatch):
