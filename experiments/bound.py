@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from experiments.ddpm import decoder
 from experiments.system import Chain, System
+from jaxdiff import keys
 from jaxdiff.losses import elbo
 from jaxdiff.losses.likelihood import bits_per_dim, check_bins
 from jaxdiff.types import Array, Key, Params
@@ -41,7 +42,7 @@ def measure(
     parts = []
     for start in starts:
         rows = slice(start, start + batch_size)
-        key = jax.random.fold_in(jax.random.key(seed), start)
+        key = jax.random.fold_in(keys.of_seed(seed), start)
         parts.append(jax.device_get(run(params, key, jnp.asarray(images[rows]), jnp.asarray(labels[rows]))))
     levels, prior = np.concatenate([p.levels for p in parts], axis=1), np.concatenate([p.prior for p in parts])
     bits = lambda nats: np.asarray(bits_per_dim(nats, images[0].size), np.float64)  # noqa: E731

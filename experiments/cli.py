@@ -1,15 +1,23 @@
 """Command lines: flags from a frozen dataclass; one clear line and exit status 2 for bad input."""
 
 import contextlib
+import dataclasses
+import difflib
 import io
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from pathlib import PurePath
+from typing import Any, TypeVar
 
 import tyro
 
+from experiments import allowed
+from jaxdiff.train import place
+
 T = TypeVar("T")
+NO_PATHS = ("coordinator_address", "wandb")
+"""Strings that are no places of files."""
 
 
 class InputError(Exception):
@@ -26,15 +34,27 @@ def bad_input() -> Iterator[None]:
 
 
 def parse(config_type: Callable[..., T], argv: Sequence[str] | None = None, prog: str | None = None) -> T:
-    """Flags to a dataclass. tyro's framed message is reduced to its first sentence."""
+    """Flags to a dataclass whose numbers are allowed. tyro's framed message is reduced to its first sentence."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(config_type, args=argv, prog=prog)
+            config = tyro.cli(config_type, args=argv, prog=prog)
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise InputError(_sentence(said.getvalue())) from None
+        raise InputError(_sentence(said.getvalue()) + _meant(said.getvalue(), config_type)) from None
+    with bad_input():
+        allowed.check(config)
+        check_paths(config)
+    return config
+
+
+def check_paths(config: Any) -> None:
+    """Raise ValueError for an address such as gs://bucket/run where a path, or a name that may be one, is asked for."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, PurePath) or (isinstance(value, str) and field.name not in NO_PATHS):
+            place.check_local(value, f"--{field.name.replace('_', '-')}")
 
 
 def _sentence(framed: str) -> str:
@@ -43,21 +63,38 @@ def _sentence(framed: str) -> str:
     return " ".join(line.strip("│╭╮╰╯─ ") for line in body.splitlines()).strip()
 
 
+def _meant(framed: str, config_type: Any) -> str:
+    """The flags that an unknown one is like, as a question."""
+    unknown = re.search(r"Unrecognized options: (--[\w-]+)", framed)
+    if unknown is None or not dataclasses.is_dataclass(config_type):
+        return ""
+    flags = [field.name.replace("_", "-") for field in dataclasses.fields(config_type)]
+    name = unknown[1].removeprefix("--").replace("_", "-")  # two dashes in common are no likeness
+    like = [flag for flag in flags if flag.startswith(name)] or difflib.get_close_matches(name, flags, n=1)
+    return f": did you mean --{' or --'.join(like)}?" if like else ""
+
+
 def run(main: Callable[[T], None], config_type: Callable[..., T], prog: str) -> None:
-    """Parse, run, and exit with 2 on bad input, 1 on a run that broke down, 0 else."""
-    from experiments import devices
+    """Parse, run, and exit with 2 on bad input, 1 on a run that broke down, 130 on Ctrl-C, 0 else."""
+    from experiments import devices, waiting
     from jaxdiff.flow import SolverStopped
+    from jaxdiff.train.checkpoint import CheckpointError
     from jaxdiff.train.loop import TrainingDiverged
 
     try:
         config = parse(config_type, prog=prog)
         with bad_input():
             devices.join(config)
-        main(config)
+        devices.compile_quickly(config)
+        with waiting.watched(prog):
+            main(config)
         devices.leave(config)
     except InputError as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
-    except (TrainingDiverged, SolverStopped, FloatingPointError) as error:
+    except (TrainingDiverged, SolverStopped, FloatingPointError, CheckpointError) as error:
         print(f"{prog}: stopped: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted: what was saved is kept", file=sys.stderr)
+        sys.exit(130)

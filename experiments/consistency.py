@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from experiments import cli, devices, runs, stages
+from experiments import allowed, cli, devices, runs, stages
 from experiments import consistency_methods as methods
 from experiments.consistency_methods import Batch as Examples
 from experiments.consistency_methods import Method, Networks, Trained
@@ -161,7 +161,8 @@ def with_teacher(config: Taught, train: Callable[[Path], None]) -> Taught:
         stages.check(config)
         check(config)
     if config.smoke:
-        config = replace(config, teacher=config.teacher.with_name(f"{config.teacher.name}_smoke"))
+        of_data = "" if config.data == "digits" else f"_{Path(config.data).stem}"
+        config = replace(config, teacher=config.teacher.with_name(f"{config.teacher.name}_smoke{of_data}"))
     train(config.teacher)
     return config
 
@@ -192,13 +193,7 @@ def copied(tree: Params) -> Params:
 
 def check(config: Consistency) -> None:
     """Raise ValueError for flags that no method takes."""
-    for name in ("scales", "first_scales"):
-        if getattr(config, name) < 0 or getattr(config, name) == 1:
-            raise ValueError(f"{name} must be at least 2, got {getattr(config, name)}: one level has no neighbour")
-    if config.stages < 1:
-        raise ValueError(f"stages must be at least 1, got {config.stages}")
-    if not 0 <= config.target_decay < 1:
-        raise ValueError(f"target_decay must lie in [0, 1), got {config.target_decay}")
+    allowed.check(config)
     sampling(config, 0.0, config.num_steps)
 
 

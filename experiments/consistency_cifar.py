@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli, consistency, edm_cifar, runs, stages
+from experiments import cli, consistency, edm_cifar, images, runs, stages
 from experiments.system import System
 from jaxdiff.interop.edm import load_edm
 from jaxdiff.types import Key, Params
@@ -48,13 +48,14 @@ RECIPES = {
 
 
 @dataclass(frozen=True)
-class Config(consistency.Consistency):
+class Config(images.Fitted, consistency.Consistency):
     """A consistency model by its paper's CIFAR-10 recipe. A value of 0 stands for the recipe's, shrunk on digits."""
 
     workdir: Path = Path("runs/consistency_cifar")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
     teacher: Path = Path("runs/edm_cifar")
-    """A run of experiments.edm_cifar, or a published EDM pickle; on digits it is trained first where there is none."""
+    """A run of experiments.edm_cifar, or a published EDM pickle; on digits and in a smoke run it is trained first where
+    there is none."""
     steps: int = 0
     """Training steps."""
     batch_size: int = 0
@@ -70,15 +71,23 @@ class Config(consistency.Consistency):
 
 
 def resolve(config: Config) -> Config:
-    """Zeros replaced: by the paper's values on CIFAR-10, by values that suit 8x8 digits otherwise."""
+    """Zeros replaced: by values that suit 8x8 digits, by the paper's on all other data.
+
+    Raises: ValueError when there are no such data.
+    """
+    config = images.fitted(config)
     recipe = RECIPES[config.method]
     if config.data == "digits":
         recipe = Recipe(1_000, 128, 5e-4, 0.99, 0.0)
     halflife = round(recipe.batch_size * np.log(0.5) / np.log(recipe.decay))
     values: dict[str, Any] = {**recipe._asdict(), "ema_halflife": halflife, "warmup": recipe.batch_size}
     del values["decay"], values["dropout"]
-    config = replace(config, **{name: getattr(config, name) or value for name, value in values.items()})
-    return replace(stages.smoke(config), num_steps=2, scales=config.scales or 20, stages=2) if config.smoke else config
+    return replace(config, **{name: getattr(config, name) or value for name, value in values.items()})
+
+
+def smoke(config: Config) -> Config:
+    """The same path in seconds."""
+    return replace(images.few(config), num_steps=2, scales=config.scales or 20, stages=2)
 
 
 def network(config: Config) -> tuple[Any, Callable[[], Params]]:
@@ -87,14 +96,18 @@ def network(config: Config) -> tuple[Any, Callable[[], Params]]:
     Raises: ValueError when the teacher is no EDM model of images in the coordinates that the student is made for.
     """
     if config.method not in consistency.FROM_TEACHER:
-        alone = edm_cifar.Config(data=config.data, recipe="uncond_vp", smoke=config.smoke)
-        return edm_cifar.network(edm_cifar.resolve(alone)), dict
+        told = {name: getattr(config, name) for name in ("data", "resolution", "channels", "classes")}
+        alone = edm_cifar.resolve(edm_cifar.Config(recipe="uncond_vp", **told))
+        return edm_cifar.network(edm_cifar.smoke(alone) if config.smoke else alone), dict
     if config.teacher.is_file():
         net, params, _, metadata = load_edm(config.teacher)
         consistency.check_teacher(
             config, metadata["class_name"] == "EDMPrecond", metadata["kwargs"].get("sigma_data", 0.5)
         )
         return net, lambda: params
+    if not config.teacher.exists():
+        how = "give a run of experiments.edm_cifar --recipe uncond_vp, or a published EDM pickle"
+        raise ValueError(f"--teacher {config.teacher} does not exist, and method {config.method} needs one: {how}")
     taught, edm = runs.of_run(config.teacher)
     consistency.check_teacher(config, isinstance(taught, edm_cifar.Config) and taught.row == "F", 0.5)
     return edm_cifar.network(taught), partial(consistency.read_teacher, taught, edm)
@@ -114,15 +127,17 @@ def system(config: Config) -> System:
 
 
 def main(config: Config) -> None:
-    """On digits the teacher where it is needed and missing; then train, draw, evaluate."""
+    """On digits, and in a smoke run, the teacher where it is needed and missing; then train, draw, evaluate."""
 
     def train(folder: Path) -> None:
-        edm_cifar.main(edm_cifar.Config(workdir=folder, recipe="uncond_vp", smoke=config.smoke))
+        told = {name: getattr(config, name) for name in ("data", "held_out", "smoke")}
+        edm_cifar.main(edm_cifar.Config(workdir=folder, recipe="uncond_vp", **told))
 
-    config = resolve(config)
-    if config.data == "digits":
+    with cli.bad_input():
+        config = resolve(config)
+    if config.data == "digits" or config.smoke:
         config = consistency.with_teacher(config, train)
-    stages.run("consistency_cifar", config, system)
+    stages.run("consistency_cifar", config, system, smoke)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main(config: Config) -> None:
     """The teacher where it is needed and missing; then train, draw, evaluate."""
     train = lambda folder: edm_digits.main(edm_digits.Config(workdir=folder, smoke=config.smoke))  # noqa: E731
     config = consistency.with_teacher(config, train)
-    stages.run("consistency_digits", smoke(config) if config.smoke else config, system)
+    stages.run("consistency_digits", config, system, smoke)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,13 @@
     python -m experiments.dataset --source tfds:mnist --dest mnist-32.zip --width 32 --channels 1
     python -m experiments.edm_cifar --data photos-32.zip      # to train on it
 
-Classes are those of dataset.json, where a folder or zip file has one, and the first folders' otherwise. --source tfds:
-takes every data set of images and labels that tensorflow-datasets has prepared; cifar10 is downloaded where it has not.
+Photographs are read as people keep them: turned as their EXIF tag says, the first frame of those that have several, 16
+bits a channel by their high byte, transparent pixels on --background. Folders are classes, in natural order, unless a
+dataset.json says otherwise; folders train, val and test are splits; what is left out is counted and named
+(jaxdiff.data.choice says which). dataset.json keeps the classes' names, and the files that --skip-broken skipped.
+
+--source tfds: takes every data set of images and labels that tensorflow-datasets has prepared; cifar10 is downloaded
+where it has not.
 """
 
 import os
@@ -18,11 +23,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageColor
 from tqdm import tqdm
 
 from experiments import cli
-from jaxdiff.data import beside, cifar10, cifar_binary, crop, folder, folder_writer, labels, pipeline, prepared
+from experiments.dataset_inputs import Inputs, inputs
+from jaxdiff.data import beside, choice, crop, folder, folder_writer
+from jaxdiff.data.flatten import flatten
+from jaxdiff.data.image_file import MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Config:
     """A folder or zip file of images of one shape."""
 
     source: str
-    """A folder or zip file of PNG and JPEG images, a CIFAR archive (.tar.gz, binary version), or tfds:NAME."""
+    """A folder or zip file of images, of which the first frame counts, a CIFAR archive (.tar.gz, binary version), or
+    tfds:NAME."""
     dest: Path
     """The set: a zip file where it ends in .zip, a folder elsewhere. Nothing is written over."""
     width: int = 0
@@ -40,67 +49,19 @@ class Config:
     transform: Literal["none", "center-crop", "center-crop-dhariwal"] = "none"
     """none: the whole image, resized; center-crop: cut to its proportions before; center-crop-dhariwal: as ADM does."""
     channels: Literal[1, 3] = 3
-    """3 makes everything RGB, 1 grey; transparency is dropped."""
-    split: str = "train"
-    """Of CIFAR and tfds."""
+    """3 makes everything RGB, 1 grey."""
+    background: str = "white"
+    """What transparent pixels are put on, as a name or #rrggbb."""
+    split: str = choice.SPLIT
+    """Of CIFAR, of tfds, and of folders that hold train, val or test."""
+    classes: bool = True
+    """Keep the classes; --no-classes makes a set without."""
     max_images: int = 0
     """Only the first so many; 0 for all."""
-
-
-class Inputs(NamedTuple):
-    """How many images; example(i), an image as it is stored and its class or None; where(i), for messages."""
-
-    num: int
-    example: Callable[[int], tuple[Image.Image, int | None]]
-    where: Callable[[int], str]
-
-
-def of_source(source: pipeline.Source, name: str) -> Inputs:
-    """Images of a data set."""
-
-    def read(index: int) -> tuple[Image.Image, int | None]:
-        example = source[index]
-        pixels, label = example["image"], int(example["label"])
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        return image, None if label < 0 else label  # tensorflow-datasets has -1 where labels are kept back
-
-    return Inputs(len(source), read, lambda i: f"image {i} of {name}")
-
-
-def of_files(path: str) -> Inputs:
-    """Images of a folder or zip file.
-
-    Raises: ValueError when there is none, or its labels do not fit.
-    """
-    files = folder.Files(path)
-    names = folder.image_names(files)
-    found = folder.read_labels(files, names) if labels.FILE in files.names else labels.of_folders(names)
-
-    def where(index: int) -> str:
-        return f"{files.path}/{names[index]}"
-
-    def read(index: int) -> tuple[Image.Image, int | None]:
-        image = folder.open_image(files.read(names[index]), where(index))
-        return image, None if found is None else int(found[index])
-
-    return Inputs(len(names), read, where)
-
-
-def inputs(config: Config) -> Inputs:
-    """What --source names.
-
-    Raises: ValueError when it is not there or not what it should be.
-    """
-    if config.source.startswith("tfds:"):
-        name = config.source.removeprefix("tfds:")
-        known = cifar10.load(config.split) if name == "cifar10" else prepared.load(name, name, config.split)
-        return of_source(known, config.source)
-    if not Path(config.source).exists():
-        raise ValueError(f"--source must be a folder, a zip file, a CIFAR archive or tfds:NAME: no {config.source}")
-    if config.source.endswith((".tar.gz", ".tgz")):
-        images, classes = cifar_binary.read(config.source, cifar_binary.layout_of(config.source), config.split)
-        return of_source(pipeline.ArraySource(image=images, label=classes), config.source)
-    return of_files(config.source)
+    max_pixels: int = MAX_PIXELS
+    """Of the largest image that is decoded; 500 million take some 4 GB of memory, on each of the machine's cores."""
+    skip_broken: bool = False
+    """Leave out files that are no whole images, and list them, where they would end the job."""
 
 
 def transform(config: Config) -> Callable[[Image.Image], Image.Image]:
@@ -122,66 +83,102 @@ def transform(config: Config) -> Callable[[Image.Image], Image.Image]:
     return partial(crop.dhariwal_crop, size=width)
 
 
-def convert(image: Image.Image, channels: int, where: str) -> Image.Image:
-    """The image in grey or RGB.
+def color(name: str) -> tuple[int, int, int]:
+    """Red, green and blue of --background.
 
-    Raises: ValueError when its pixels are no bytes.
+    Raises: ValueError when it is no opaque colour.
+    Example:
+      >>> color("#0000ff")
+      (0, 0, 255)
     """
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"{where} has more than 8 bits a channel (Pillow's mode {image.mode}): convert it first")
-    return image.convert("L" if channels == 1 else "RGB")
+    try:
+        red, green, blue, *alpha = ImageColor.getrgb(name)
+    except ValueError:
+        alpha = [0]
+    if alpha:
+        raise ValueError(f"--background must be an opaque colour such as white or #ffffff, got {name!r}")
+    return red, green, blue
 
 
-def made(config: Config, found: Inputs, num: int) -> Iterator[tuple[bytes, int | None, bool]]:
-    """(PNG file, class, whether it was enlarged) of every image, in order, some at once."""
-    change = transform(config)
-    sizes: list[tuple[int, int]] = []
+class Made(NamedTuple):
+    """A PNG file, the size of its image, its class, whether it was enlarged, and whether more frames follow it."""
 
-    def one(index: int) -> tuple[bytes, tuple[int, int], int | None, bool]:
-        image, label = found.example(index)
-        before = convert(image, config.channels, found.where(index))
+    content: bytes
+    size: tuple[int, int]
+    label: int | None
+    enlarged: bool
+    first_of_several: bool
+
+
+def made(config: Config, found: Inputs, num: int, skipped: list[tuple[str, str]]) -> Iterator[Made]:
+    """Every image, in order, some at once; those that are skipped are put into the list, with the reason."""
+    change, background = transform(config), color(config.background)
+    first: tuple[tuple[int, int], str] | None = None
+
+    def one(index: int) -> Made | str:
+        try:
+            image, label = found.example(index)
+            flat = flatten(image, found.where(index), background)
+        except (ValueError, OSError) as error:
+            if config.skip_broken:
+                return str(error)
+            raise
+        before = flat.convert("L" if config.channels == 1 else "RGB")
         after = change(before)
-        small = after.width > before.width or after.height > before.height
-        return folder_writer.png(after), after.size, label, small
+        enlarged = after.width > before.width or after.height > before.height
+        several = getattr(image, "is_animated", False) and image.format != "MPO"  # a camera's previews
+        return Made(folder_writer.png(after), after.size, label if config.classes else None, enlarged, several)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, num, 256):
             block: Sequence[int] = range(start, min(start + 256, num))
-            for index, (content, size, label, small) in zip(block, pool.map(one, block), strict=True):
-                sizes = sizes or [size]
-                if size != sizes[0]:
-                    here, there = ("{} x {}".format(*pixels) for pixels in (size, sizes[0]))
+            for index, result in zip(block, pool.map(one, block), strict=True):
+                where = found.where(index)
+                if isinstance(result, str):
+                    skipped.append((where.removeprefix(f"{Path(config.source)}/"), result.removeprefix(f"{where} ")))
+                    continue
+                first = first or (result.size, where)
+                if result.size != first[0]:
+                    here, there = ("{} x {}".format(*pixels) for pixels in (result.size, first[0]))
                     raise ValueError(
-                        f"{found.where(index)} has {here} pixels, but {found.where(0)} has {there}: "
+                        f"{where} has {here} pixels, but {first[1]} has {there}: "
                         "give --width, and --transform center-crop to keep proportions"
                     )
-                yield content, label, small
+                yield result
 
 
 def main(config: Config) -> None:
     """Read, cut, write."""
-    enlarged = 0
+    enlarged, several, skipped = 0, 0, list[tuple[str, str]]()
 
     def counted() -> Iterator[tuple[bytes, int | None]]:
-        nonlocal enlarged
-        for content, label, small in tqdm(made(config, found, num), total=num, unit="image", disable=None):
-            enlarged += small
-            yield content, label
+        nonlocal enlarged, several
+        for one in tqdm(made(config, found, num, skipped), total=num, unit="image", disable=None):
+            enlarged += one.enlarged
+            several += one.first_of_several
+            yield one.content, one.label
 
     with cli.bad_input():
-        if config.max_images < 0:
-            raise ValueError(f"max_images must be 0 or more, got {config.max_images}")
         if beside.occupied(config.dest):
             raise ValueError(f"{config.dest} is there already and nothing is written over: remove it first")
         transform(config)
-        found = inputs(config)
+        color(config.background)
+        found = inputs(config.source, config.split, config.max_pixels)
+        for line in found.told:
+            print(line)
         num = min(found.num, config.max_images or found.num)
-        folder_writer.write(config.dest, counted())
+        folder_writer.write(config.dest, counted(), found.classes, skipped)
         images = folder.load(config.dest)
-    classes = "no classes" if images.labels is None else f"{len(set(images.labels.tolist()))} classes"
-    print(f"{num} images {'x'.join(map(str, images.shape))}, {classes}, written to {config.dest}")
+    classes = choice.counted(images.labels, images.classes)
+    classes = classes.split(":")[0] if found.told else classes  # which has said them
+    print(f"{len(images)} images {'x'.join(map(str, images.shape))}, {classes}, written to {config.dest}")
     if enlarged:
         print(f"{enlarged} of them were smaller and have been enlarged", file=sys.stderr)
+    if several:
+        print(f"{several} of them have more frames, of which the first is taken", file=sys.stderr)
+    if skipped:
+        names = choice.few([name for name, _ in skipped])
+        print(f"{len(skipped)} broken files skipped ({names}): dataset.json lists them", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments import devices, stages
+from experiments import allowed, devices, stages
 from experiments.system import Learning, Sampling, System
 from jaxdiff import betas as chains
 from jaxdiff import chain
@@ -65,11 +65,7 @@ def learning(
       decayed: first learning rate -> its schedule, where it is another.
     Raises: ValueError for values out of range.
     """
-    for field in ("learning_rate", "discriminator_rate"):
-        if not getattr(config, field) > 0:
-            raise ValueError(f"{field} must be positive, got {getattr(config, field)}")
-    if config.latent_dim < 0:
-        raise ValueError(f"latent_dim must be at least 0, got {config.latent_dim}")
+    allowed.check(config)
 
     def adam(rate: float) -> optax.GradientTransformation:
         # Xiao et al. 2022, Appendix: Adam with beta_1 = 0.5, beta_2 = 0.9 and cosine decay.
@@ -120,22 +116,23 @@ def with_latent(config: DDGAN, apply_fn: Callable[..., Array], latent_dim: int) 
     return lambda params, x, t, latent: apply_fn(params, x, t, jnp.zeros((x.shape[0], latent_dim), x.dtype))
 
 
-def digit_networks(config: DDGAN, width: int, shape: tuple[int, int, int]) -> tuple[Generator, Discriminator]:
+def digit_networks(
+    config: DDGAN, width: int, shape: tuple[int, int, int], **unet: Any
+) -> tuple[Generator, Discriminator]:
     """Small networks for images of digits: down to 4x4 pixels in the generator, to 2x2 in the discriminator.
 
     Args:
       width: channels of both at full resolution; shape: (H, H, C), H = 8, 16, 32.
+      unet: attributes of the generator in the place of its own.
     """
     size, _, channels = shape
     halvings = size.bit_length() - 3
+    options: dict[str, Any] = {"channel_mult": (1, *[2] * halvings), "num_blocks": 1, "attn_resolutions": (4,)}
     generator = Generator(
         size,
         channels,
         channels,
-        model_channels=width,
-        channel_mult=(1, *[2] * halvings),
-        num_blocks=1,
-        attn_resolutions=(4,),
+        **{**options, "model_channels": width, **unet},
         latent_dim=config.latent_dim or 1,
         map_features=2 * width,
         map_layers=2,

@@ -7,6 +7,7 @@ leaves samples.png (a scatter plot over the true means), samples.npz (points) an
 samples of high quality, and KL, in --workdir; it goes on from the last checkpoint.
 """
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import cli, ddgan_dense, devices, draw, stages, watching, workdir
+from experiments import claim, cli, ddgan_dense, devices, draw, sources, stages, watching, workdir
 from experiments.system import System
 from jaxdiff.data import gaussians, pipeline
 from jaxdiff.metrics import modes
 from jaxdiff.train import hosts, sharding
+from jaxdiff.train.loop import Budget
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,24 @@ def of_points(config: Config) -> System:
 
 def main(config: Config) -> None:
     """Train, draw, count."""
-    config = smoke(config) if config.smoke else config
     started = time.monotonic()
-    with cli.bad_input():
-        budget = stages.check(config)
-        watching.no_grid(config)
-        if config.num_points < 1:
-            raise ValueError(f"num_points must be at least 1, got {config.num_points}")
-        built = of_points(config)
-        devices.check_state(config, stages.learning(config, built).create)
-        folder = hosts.in_turn(lambda: workdir.claim(config.workdir, "ddgan_25gaussians", config))
+    with contextlib.ExitStack() as held:
+        with cli.bad_input():
+            config = stages.smoked(config, smoke)
+            budget = stages.check(config)
+            watching.no_grid(config)
+            sources.check_share("25gaussians", config.held_out)
+            built = of_points(config)
+            devices.check_state(config, stages.learning(config, built).create)
+            claim.check(config.workdir, "ddgan_25gaussians", config)
+            if config.override:
+                stages.runs_on(config, built)
+            folder = held.enter_context(claim.claimed(config.workdir, "ddgan_25gaussians", config))
+        work(config, built, budget, folder, started)
+
+
+def work(config: Config, built: System, budget: Budget, folder: Path, started: float) -> None:
+    """The same in a folder that is this run's."""
     points, _ = gaussians.load(config.num_points, config.seed)
     state = stages.train(config, built, pipeline.ArraySource(image=points), budget)
     params = sharding.whole(state.ema)

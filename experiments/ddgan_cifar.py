@@ -1,7 +1,8 @@
-"""Denoising diffusion GAN on CIFAR-10 by the released command or the paper, or the same, shrunk, on digits.
+"""Denoising diffusion GAN by its CIFAR-10 recipes on images of any size, or the same, shrunk, on digits.
 
     python -m experiments.ddgan_cifar --data cifar10                        # FID 3.75 in four evaluations (the paper's)
     python -m experiments.ddgan_cifar --data cifar10 --recipe paper
+    python -m experiments.ddgan_cifar --data photos/                        # a folder or zip of images
     python -m experiments.ddgan_cifar                                       # shrunk, on 8x8 digits, to see that it runs
 
 A published generator, netG_1200.pth, is drawn from by `experiments.sample --checkpoint`. The figure is the paper's;
@@ -12,12 +13,12 @@ its shrunk value on digits.
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from experiments import cli, ddgan, stages
+from experiments import cli, ddgan, images, stages
 from experiments.system import System, flipped
 from jaxdiff.interop import ddgan as published
-from jaxdiff.nets.ddgan_discriminator import Discriminator
+from jaxdiff.nets.ddgan_discriminator import Discriminator, large
 from jaxdiff.train.adversarial import cosine_by_epoch
 
 STEPS_PER_EPOCH = 195
@@ -48,7 +49,7 @@ learn digits within 3,000 steps; `ddgan_digits` has networks that do. R1 is at e
 
 
 @dataclass(frozen=True)
-class Config(ddgan.DDGAN):
+class Config(images.Shaped, ddgan.DDGAN):
     """A denoising diffusion GAN by its CIFAR-10 recipe."""
 
     workdir: Path = Path("runs/ddgan_cifar")
@@ -72,37 +73,63 @@ class Config(ddgan.DDGAN):
     decay: float = 0
     """Of the generator's average, a step."""
     model_channels: int = 0
-    """Width of the generator; half of it is the discriminator's, on digits all of it."""
+    """Width of the generator, whose the other fields of a U-Net are; half of it is the discriminator's, on digits all
+    of it."""
+    discriminator_mult: tuple[int, ...] = ()
+    """Width after every block of the discriminator, in multiples of its own; empty for the paper's at that size."""
 
 
 def resolve(config: Config) -> Config:
-    """Zeros replaced: by the recipe's values on CIFAR-10, by values that suit 8x8 digits otherwise."""
+    """Zeros replaced: by values that suit 8x8 digits, by the recipe's on all other data.
+
+    Raises: ValueError when there are no such data, or the network is none for them.
+    """
     small = config.data == "digits"
+    recipe = published.CIFAR10
+    if config.dropout > 0:
+        raise ValueError(f"dropout must be 0, got {config.dropout}: a DDGAN's generator is trained without")
+    unet = images.UNet(recipe.num_channels_dae, recipe.ch_mult, recipe.num_res_blocks, recipe.attn_resolutions, 0.0)
+    config = images.shaped(config, images.UNet(32, (1, 2), 1, (4,), 0.0) if small else unet)
     values = (SHRUNK if small else RECIPES[config.recipe])._asdict()
-    values["model_channels"] = 32 if small else published.CIFAR10.num_channels_dae
     if config.gamma >= 0:
         del values["gamma"]  # 0 is a weight like any other
     given = {name: value if name == "gamma" else getattr(config, name) or value for name, value in values.items()}
-    config = replace(config, **given)
-    return replace(stages.smoke(config), num_steps=config.num_steps, model_channels=8) if config.smoke else config
+    return replace(config, **given)
+
+
+def smoke(config: Config) -> Config:
+    """The same path in seconds."""
+    return images.smoke(config, num_steps=config.num_steps, discriminator_mult=(2, 2))
 
 
 def system(config: Config) -> System:
     """The recipe's networks; images are flipped at random and rates fall epoch by epoch, on digits neither."""
-    width = config.model_channels
+    width, shape = config.model_channels, (config.resolution, config.resolution, config.channels)
     if config.data == "digits":
-        return ddgan.assemble(config, *ddgan.digit_networks(config, width, (8, 8, 1)), (8, 8, 1))
-    options = replace(published.CIFAR10, num_channels_dae=width, nz=config.latent_dim or 1)
-    shape = (options.image_size, options.image_size, options.num_channels)
+        generator, discriminator = ddgan.digit_networks(config, width, shape, **images.unet(config))
+        return ddgan.assemble(config, generator, judging(config, discriminator), shape)
+    options = replace(
+        published.CIFAR10, image_size=config.resolution, num_channels=config.channels, num_channels_dae=width,
+        ch_mult=config.channel_mult, num_res_blocks=config.num_blocks, attn_resolutions=config.attn_resolutions,
+        nz=config.latent_dim or 1,
+    )  # fmt: skip
     epochs = max(config.steps // STEPS_PER_EPOCH, 1)
     decayed = partial(cosine_by_epoch, steps_per_epoch=STEPS_PER_EPOCH, num_epochs=epochs)
-    networks = published.network(options), Discriminator(3, width // 2)
-    return flipped(ddgan.assemble(config, *networks, shape, decayed))
+    of_size = Discriminator if config.resolution < 64 else large
+    discriminator = judging(config, of_size(config.channels, width // 2))
+    return flipped(ddgan.assemble(config, published.network(options), discriminator, shape, decayed))
+
+
+def judging(config: Config, discriminator: Any) -> Any:
+    """The discriminator with the blocks that the config has."""
+    return discriminator.clone(channel_mult=config.discriminator_mult) if config.discriminator_mult else discriminator
 
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("ddgan_cifar", resolve(config), system)
+    with cli.bad_input():
+        config = resolve(config)
+    stages.run("ddgan_cifar", config, system, smoke)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def system(config: Config) -> System:
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("ddgan_digits", smoke(config) if config.smoke else config, system)
+    stages.run("ddgan_digits", config, system, smoke)
 
 
 if __name__ == "__main__":

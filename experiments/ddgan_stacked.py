@@ -78,8 +78,6 @@ def smoke(config: Config) -> Config:
 
 def system(config: Config) -> System:
     """Both networks, and the data with what counts their modes."""
-    if config.judge_steps < 1:
-        raise ValueError(f"judge_steps must be at least 1, got {config.judge_steps}")
     data = stacked.data(config.data, config.num_samples, config.workdir / "judge", config.judge_steps)
     if config.data == "stacked_digits":
         return ddgan_dense.assemble(config, (8, 8, 3), jnp.tanh)._replace(data=data)
@@ -91,7 +89,7 @@ def system(config: Config) -> System:
 def main(config: Config) -> None:
     """Train, draw, count."""
     config = resolve(config)
-    stages.run("ddgan_stacked", smoke(config) if config.smoke else config, system)
+    stages.run("ddgan_stacked", config, system, smoke)
 
 
 if __name__ == "__main__":

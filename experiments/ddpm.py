@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments import devices, stages
-from experiments.system import Chain, Sampling, System
+from experiments.system import Chain, Learning, Sampling, System
 from jaxdiff import betas as chains
 from jaxdiff import chain, respacing, reverse
 from jaxdiff.betas import Betas
@@ -17,6 +17,8 @@ from jaxdiff.losses import ddpm, elbo, importance
 from jaxdiff.losses.likelihood import discretized_gaussian
 from jaxdiff.precond import Preconditioning, denoiser, denoiser_with_variance, leading_channels
 from jaxdiff.samplers import ddim
+from jaxdiff.train.loss_aware import LossAwareState, LossOfSteps, loss_aware_step
+from jaxdiff.train.state import create
 from jaxdiff.types import Array, Denoiser, Key, Params, expand
 
 LEARNED = ("learned", "learned_range")
@@ -38,8 +40,9 @@ class Diffusion(stages.Training):
     """Of the reverse steps; the learned ones double the network's output channels."""
     objective: Literal["simple", "hybrid", "vlb"] = "hybrid"
     """Loss: L_simple; hybrid adds the bound, which teaches learned variances only; vlb is the bound alone."""
-    times: Literal["uniform", "antithetic"] = "antithetic"
-    """How training steps are drawn; antithetic pairs t with T - 1 - t in every batch."""
+    times: Literal["uniform", "antithetic", "loss_aware"] = "antithetic"
+    """How training steps are drawn; antithetic pairs t with T - 1 - t in every batch; loss_aware takes a step the more
+    often, the larger its last losses were, which objective vlb needs."""
     ddim_eta: float = 0.0
     """Share of noise in the DDIM steps that draw samples.npz."""
 
@@ -98,9 +101,14 @@ def assemble(config: Diffusion, net: Any, init: Any, shape: tuple[int, ...], cla
         return model_of(net.apply, params, **condition(labels))
 
     def loss(params: Params, key: Key, batch: dict[str, Array]) -> Array:
-        key_t, key_noise, key_dropout = jax.random.split(key, 3)
-        x0 = batch["image"]
-        t = draw_times(config, key_t, x0.shape[0])
+        key_t, *others = jax.random.split(key, 3)
+        return at(params, others, batch, draw_times(config, key_t, batch["image"].shape[0]))
+
+    def loss_at(params: Params, key: Key, batch: dict[str, Array], t: Array) -> Array:
+        return at(params, list(jax.random.split(key)), batch, t)
+
+    def at(params: Params, keys: list[Key], batch: dict[str, Array], t: Array) -> Array:
+        (key_noise, key_dropout), x0 = keys, batch["image"]
         sigma, noise = jnp.asarray(levels, x0.dtype)[t + 1], jax.random.normal(key_noise, x0.shape)
         x_t = expand(row.c_in(sigma), x0) * (x0 + expand(sigma, x0) * noise)
         cond = {**condition(batch["label"]), "train": True, "rngs": {"dropout": key_dropout}}
@@ -115,9 +123,17 @@ def assemble(config: Diffusion, net: Any, init: Any, shape: tuple[int, ...], cla
         vlb = ddpm.vlb_loss(hvae, x0, t, noise)
         return vlb if config.objective == "vlb" else ddpm.hybrid_loss(simple, vlb, config.chain_length)
 
-    return System(
-        init, loss, denoise, row, sampling, shape, classes, Chain(betas, p, model, config.variance in LEARNED, bins)
-    )
+    chained = Chain(betas, p, model, config.variance in LEARNED, bins)
+    learning = loss_aware(config, init, loss_at) if config.times == "loss_aware" else None
+    return System(init, None if learning else loss, denoise, row, sampling, shape, classes, chained, learning=learning)
+
+
+def loss_aware(config: Diffusion, init: Any, loss_at: LossOfSteps) -> Learning:
+    """Adam on losses at steps that are drawn by the losses so far (Nichol & Dhariwal 2021, section 3.3)."""
+    adam = stages.optimizer(config)
+    history = importance.empty_history(config.chain_length)
+    step = loss_aware_step(loss_at, adam, stages.average(config), config.accumulate)
+    return Learning(lambda key: LossAwareState(*create(init(key), adam), history), step)
 
 
 def decoder(bins: int) -> Any:
@@ -144,7 +160,7 @@ def draw_times(config: Diffusion, key: Key, batch: int) -> Array:
 
 
 def ddim_sampling(betas: Betas, eta: float, num_steps: int) -> Sampling:
-    """DDIM through evenly spaced steps of the chain, both ends included."""
-    steps = respacing.space(len(betas), [num_steps])
+    """DDIM through evenly spaced steps of the chain, from its noisiest level on."""
+    steps = respacing.evenly(len(betas), num_steps)
     name = "ddim" if eta == 0 else f"ddim, eta {eta}"
     return Sampling(name, ddim(eta), chains.sigmas(respacing.respace(betas, steps)), nfe=num_steps)

@@ -1,11 +1,12 @@
-"""DDPM on CIFAR-10 by the recipes of Ho et al. 2020 and Nichol & Dhariwal 2021, or the same recipes, shrunk, on digits.
+"""DDPM by the CIFAR-10 recipes of Ho et al. 2020 and Nichol & Dhariwal 2021, on images of any size or digits.
 
     python -m experiments.ddpm_cifar --data cifar10 --recipe ho2020    # 800,000 steps; FID 3.17 (the paper's)
     python -m experiments.ddpm_cifar --data cifar10 --recipe iddpm     # 500,000 steps; FID 3.19, 3.17 bits/dim (theirs)
+    python -m experiments.ddpm_cifar --data photos/                    # a folder or zip of images
     python -m experiments.ddpm_cifar                                   # 8x8 digits, minutes on a CPU
 
 The figures are the papers', for ancestral sampling with every step of the chain; none of these was trained here. Run
-here: the third line. A value of 0 stands for the recipe's, or for its shrunk value on digits.
+here: the last line. A value of 0 stands for the recipe's, or for its shrunk value on digits.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 
-from experiments import cli, ddpm, stages
+from experiments import cli, ddpm, images, stages
 from experiments.system import System, flipped
 from jaxdiff.data import digits
 from jaxdiff.nets.unet_guided import GuidedUNet
@@ -56,7 +57,7 @@ RECIPES = {"ho2020": HO_2020, "iddpm": IDDPM}
 
 
 @dataclass(frozen=True)
-class Config(ddpm.Diffusion):
+class Config(images.Shaped, ddpm.Diffusion):
     """DDPM by a paper's CIFAR-10 recipe."""
 
     workdir: Path = Path("runs/ddpm_cifar")
@@ -81,22 +82,24 @@ class Config(ddpm.Diffusion):
     """Of the reverse steps."""
     objective: Literal["recipe", "simple", "hybrid", "vlb"] = "recipe"  # type: ignore[assignment]
     """Loss."""
-    times: Literal["uniform", "antithetic"] = "uniform"
+    times: Literal["uniform", "antithetic", "loss_aware"] = "uniform"
     """How training steps are drawn; the papers' are independent."""
-    model_channels: int = 0
-    """Width of the network."""
 
 
 def resolve(config: Config) -> Config:
-    """The recipe's values in the place of those that were not given, shrunk on digits."""
+    """The recipe's values in the place of those that were not given, shrunk on digits.
+
+    Raises: ValueError when there are no such data, or the network is none for them.
+    """
     recipe = RECIPES[config.recipe]
     small = config.data == "digits"
+    unet = images.UNet(128, (1, 2, 2, 2), *(recipe.network[name] for name in images.UNet._fields[2:]))
+    config = images.shaped(config, images.UNet(32, (1, 2), 1, (4,), 0.0) if small else unet)
     values: dict[str, Any] = {
         "steps": 1_000 if small else recipe.steps,
         "learning_rate": 1e-3 if small else recipe.learning_rate,
         "ema_halflife": 10_000 if small else EMA_HALFLIFE,
         "chain_length": recipe.chain_length,
-        "model_channels": 32 if small else 128,
     }
     config = replace(config, **{name: getattr(config, name) or value for name, value in values.items()})
     below: dict[str, Any] = {"warmup": 5_000 if small else recipe.warmup, "clip_norm": recipe.clip_norm}
@@ -105,30 +108,34 @@ def resolve(config: Config) -> Config:
     config = replace(config, **{name: getattr(recipe, name) for name in named if getattr(config, name) == "recipe"})
     if not small:
         config = replace(config, ema_rampup=0.0)
-    return replace(stages.smoke(config), chain_length=50, model_channels=32) if config.smoke else config
+    return config
+
+
+def smoke(config: Config) -> Config:
+    """The same path in seconds; every width must be a multiple of 32."""
+    return images.smoke(config, model_channels=32, chain_length=50)
 
 
 def system(config: Config) -> System:
     """The recipe's network on its chain, without classes; images are flipped at random, digits are not."""
-    size, channels, bins = (8, 1, digits.LEVELS) if config.data == "digits" else (32, 3, 256)
-    changes: dict[str, Any] = dict(RECIPES[config.recipe].network)
-    if config.data == "digits":
-        changes |= {"channel_mult": (1, 2), "num_blocks": 1, "attn_resolutions": (4,), "dropout": 0.0}
-    net = GuidedUNet(
-        size, channels, ddpm.channels_of(config, channels), model_channels=config.model_channels,
-        stem_channels=config.model_channels, **changes,
-    )  # fmt: skip
+    size, channels = config.resolution, config.channels
+    changes: dict[str, Any] = {**RECIPES[config.recipe].network, **images.unet(config)}
+    out_channels = ddpm.channels_of(config, channels)
+    net = GuidedUNet(size, channels, out_channels, stem_channels=config.model_channels, **changes)
 
     def init(key: Key) -> Params:
         return net.init(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1))
 
+    bins = digits.LEVELS if config.data == "digits" else 256
     built = ddpm.assemble(config, net, init, shape=(size, size, channels), classes=0, bins=bins)
     return built if config.data == "digits" else flipped(built)
 
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("ddpm_cifar", resolve(config), system)
+    with cli.bad_input():
+        config = resolve(config)
+    stages.run("ddpm_cifar", config, system, smoke)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def system(config: Config) -> System:
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("ddpm_digits", smoke(config) if config.smoke else config, system)
+    stages.run("ddpm_digits", config, system, smoke)
 
 
 if __name__ == "__main__":

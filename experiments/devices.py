@@ -1,5 +1,6 @@
 """What an experiment runs on, and how it computes there: flags, and what they ask of a network and a state."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from jaxdiff import keys
 from jaxdiff.train import hosts, sharding
 from jaxdiff.types import Key
 
@@ -48,6 +50,13 @@ def join(config: Any) -> None:
         raise ValueError(f"{', '.join(given)} given without distributed")
 
 
+def compile_quickly(config: Any) -> None:
+    """Leave out LLVM's optimisation in a smoke run on CPUs, where it takes most of the time; JAX's own flag decides."""
+    flag = "jax_disable_most_optimizations"
+    if getattr(config, "smoke", False) and flag.upper() not in os.environ and jax.default_backend() == "cpu":
+        jax.config.update(flag, True)
+
+
 def leave(config: Any) -> None:
     """At the end: not before process 0 is there too, without which the others cannot go on."""
     if isinstance(config, Devices) and config.distributed:
@@ -56,7 +65,7 @@ def leave(config: Any) -> None:
 
 def check_state(config: Devices, create: Callable[[Key], Any]) -> None:
     """Raise ValueError unless the state can be made, and cut over the devices as the flags say."""
-    sharding.state_sharding(sharding.data_mesh(config.fsdp), jax.eval_shape(create, jax.random.key(0)))
+    sharding.state_sharding(sharding.data_mesh(config.fsdp), jax.eval_shape(create, keys.of_seed(0)))
 
 
 def computing(config: Devices, net: Any) -> Any:

@@ -1,6 +1,5 @@
 """Images from a trained system: streamed in batches, image i a function of seed i only."""
 
-import os
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -13,8 +12,9 @@ import numpy as np
 from numpy.lib import format as npy
 from tqdm import tqdm
 
+from experiments import workdir
 from experiments.system import Drawable, Sampling
-from jaxdiff import grids
+from jaxdiff import grids, keys
 from jaxdiff.grids import Grid
 from jaxdiff.precond import Preconditioning
 from jaxdiff.samplers import Sampler, heun, sample
@@ -47,19 +47,28 @@ def levels(
 ) -> Grid:
     """The Karras grid inside the network's range, rounded to the levels that it knows, as EDM's sampler does.
 
+    Of steps that rounding brings to one level, one is left: EDM's others go from there to there, and do nothing.
+
+    Raises: ValueError when the network knows no level in the range.
     Example:
       >>> from jaxdiff import precond
       >>> [round(sigma, 3) for sigma in levels(precond.ve(), 2).tolist()]
       [80.0, 0.02, 0.0]
     """
-    sigmas = grids.karras(num_steps, max(sigma_min, row.sigma_min), min(sigma_max, row.sigma_max), rho)
-    sigmas[:-1] = np.asarray(row.round_sigma(jnp.asarray(sigmas[:-1])))
-    return sigmas
+    low, high = max(sigma_min, row.sigma_min), min(sigma_max, row.sigma_max)
+    if not low < high:
+        known = f"{row.sigma_min:.4g} to {row.sigma_max:.4g}"
+        raise ValueError(
+            f"sigma_min={sigma_min}, sigma_max={sigma_max}: the network knows levels {known}, no range there"
+        )
+    known_levels = row.round_sigma(jnp.asarray(grids.karras(num_steps, low, high, rho)[:-1]))
+    return np.append(np.unique(np.asarray(known_levels, np.float64))[::-1], 0.0)
 
 
 def edm_sampling(row: Preconditioning, num_steps: int) -> Sampling:
     """EDM's deterministic sampler with its grid: Heun's method."""
-    return Sampling("heun", heun(), levels(row, num_steps), nfe=2 * num_steps - 1)
+    sigmas = levels(row, num_steps)
+    return Sampling("heun", heun(), sigmas, nfe=2 * len(sigmas) - 3)
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
@@ -98,15 +107,22 @@ def draw(system: Drawable, params: Params, request: Request, progress: bool = Tr
     bar.close()
 
 
+def check(system: Drawable, params: Params, request: Request) -> None:
+    """Raise ValueError for what a request would be refused for, before anything is drawn or written."""
+    size = min(request.batch_size, len(request.seeds))
+    labels = None if request.labels is None else jnp.asarray(request.labels[:size])
+    jax.eval_shape(partial(_draw_batch, system, request), params, jnp.asarray(request.seeds[:size], jnp.uint32), labels)
+
+
 def compile_batch(system: Drawable, request: Request) -> Any:
     """The jitted (params, seeds, labels) -> images in [-1, 1], as floats."""
     return jax.jit(partial(_draw_batch, system, request))
 
 
 def _draw_batch(system: Drawable, request: Request, params: Params, seeds: Array, labels: Array | None) -> Array:
-    keys = jax.vmap(jax.random.key)(seeds)
-    key_start, key_steps = jax.vmap(lambda key: tuple(jax.random.split(key)))(keys)
-    x = request.sigmas[0] * jax.vmap(partial(jax.random.normal, shape=system.shape))(key_start)
+    key_start, key_steps = jax.vmap(lambda seed: tuple(jax.random.split(keys.of_seed(seed))))(seeds)
+    start = partial(jax.random.normal, shape=system.shape, dtype=jnp.float32)  # under x64 too: other bits, other images
+    x = float(request.sigmas[0]) * jax.vmap(start)(key_start)
     return sample(request.sampler, system.denoiser(params, labels), x, request.sigmas, key=key_steps)
 
 
@@ -116,9 +132,8 @@ def write(path: Path, system: Drawable, params: Params, request: Request) -> Non
     The images are written batch by batch, so that memory does not grow with their number, and the file is moved into
     place when it is complete.
     """
-    partial_path = path.with_name(f".{path.name}.partial")
     shape = (len(request.seeds), *system.shape)
-    with zipfile.ZipFile(partial_path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with workdir.replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         with archive.open("images.npy", "w", force_zip64=True) as file:
             npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for batch in draw(system, params, request):
@@ -127,11 +142,14 @@ def write(path: Path, system: Drawable, params: Params, request: Request) -> Non
             if values is not None:
                 with archive.open(f"{name}.npy", "w") as file:
                     npy.write_array(file, values.astype(np.int64), allow_pickle=False)
-    os.replace(partial_path, path)
+
+
+IMAGES, LABELS = ("images", "arr_0", "samples"), ("labels", "arr_1", "label")
+"""What arrays of samples are called: here, by ADM and whoever calls np.savez(path, images, labels), by score SDE."""
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Images and labels of a samples.npz.
+    """Images and labels of a samples.npz, of this library's or of others'; nothing in it is executed.
 
     Raises: ValueError when the file is missing, is no such archive, or does not hold uint8 images [N, H, W, C].
     """
@@ -139,12 +157,19 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError(f"{path} does not exist: draw samples first")
     try:
         with np.load(path, allow_pickle=False) as file:
-            images, labels = file["images"], file["labels"] if "labels" in file.files else None
-    except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
-        raise ValueError(f"{path} is not a samples.npz ({error})") from None
+            of_images, of_labels = (next((name for name in names if name in file), "") for names in (IMAGES, LABELS))
+            held = ", ".join(file.files)
+            images, labels = file[of_images] if of_images else None, file[of_labels] if of_labels else None
+    except (OSError, EOFError, TypeError, zipfile.BadZipFile, ValueError) as error:
+        reason = f"{error}".split(". ")[0]  # NumPy goes on to say how to unpickle
+        raise ValueError(f"{path} is not a samples.npz ({reason})") from None
+    if images is None:
+        hint = ": statistics are for --reference" if "mu" in held.split(", ") else ""
+        raise ValueError(f"{path} is not a samples.npz: it holds {held}, none of {', '.join(IMAGES)}{hint}")
     if images.dtype != np.uint8 or images.ndim != 4 or (labels is not None and labels.shape != images.shape[:1]):
+        shapes = f"{images.dtype} {list(images.shape)}" + ("" if labels is None else f" and {list(labels.shape)}")
         raise ValueError(
-            f"{path} must hold images uint8 [N, H, W, C] and labels [N], got {images.dtype} {images.shape}"
+            f"{path} must hold {of_images} uint8 [N, H, W, C] and {of_labels or 'labels'} [N], got {shapes}"
         )
     return images, labels
 

@@ -91,7 +91,7 @@ def system(config: Config) -> System:
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("edm_digits", smoke(config) if config.smoke else config, system)
+    stages.run("edm_digits", config, system, smoke)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ takes InceptionV3's features of them, in WORKDIR/evaluation: what was interrupte
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from experiments import bound, cli, draw, inception, likelihood, runs, stages, workdir
-from jaxdiff.data import cifar10, digits, pipeline, pixels
+from experiments import bound, cli, draw, inception, judged, likelihood, runs, sources, workdir
+from jaxdiff.data import pipeline, pixels
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Config(inception.Options):
     """Instead of the samples' metrics: exact likelihood of dequantised held-out images along the probability flow."""
     heldout_images: int = 128
     """elbo, likelihood: held-out images to take, from the first."""
+    heldout_data: str = ""
+    """A set of images that the run did not train on, in the place of those that it held out: digits, cifar10 (whose
+    held-out halves they are), or a folder or zip. Not for --metrics."""
     seed: int = 0
     """elbo, likelihood: of the noise, the dequantisation and the probes."""
     probes: int = 1
@@ -43,22 +47,23 @@ def main(config: Config) -> None:
         evaluate_by_inception(config)
         return
     with cli.bad_input():
-        _, system = runs.of_run(config.workdir)
+        run_config, system = runs.of_run(config.workdir)
         path = config.samples or config.workdir / "samples.npz"
         images, labels = draw.read(path)
-        metrics = stages.judge(system)(images, labels)
+        unseen = heldout_source(config, run_config) if config.heldout_data else None
+        source = sources.training(run_config.data, system, run_config.held_out)
+        metrics = judged.judge(run_config, system, source, unseen)(images, labels)
     report = path.parent / "report.json"
     of_file = {} if report.exists() else {"samples": path.name}
     workdir.add_json(report, {**of_file, "num_samples": len(images), "metrics": metrics, **workdir.environment()})
-    stages.show_metrics(metrics)
+    judged.show(metrics)
     print(f"written to {report}")
 
 
 def evaluate_by_inception(config: Config) -> None:
     """FID and others, into report.json under "inception"."""
     with cli.bad_input():
-        work = inception.prepare(config)
-    found = work()
+        found = inception.prepare(config)()
     path = (config.samples.parent if config.samples else config.workdir) / "report.json"
     workdir.add_json(path, {"inception": {**found, **workdir.environment()}})
     for name, value in found["metrics"].items():
@@ -73,7 +78,7 @@ def evaluate_elbo(config: Config) -> None:
     """The bound, into report.json, elbo.npz and elbo.png."""
     with cli.bad_input():
         run_config, system = runs.of_run(config.workdir)
-        images, labels = heldout(run_config.data, config.heldout_images)
+        images, labels = heldout(heldout_source(config, run_config), config.heldout_images)
         chain = bound.check(system, images)
         params, step = runs.averaged_params(run_config, system)
     found, per_step = bound.measure(chain, params, images, labels, config.seed)
@@ -96,7 +101,7 @@ def evaluate_likelihood(config: Config) -> None:
         if config.probes < 0:
             raise ValueError(f"probes must be 0 or more, got {config.probes}")
         run_config, system = runs.of_run(config.workdir)
-        images, labels = heldout(run_config.data, config.heldout_images)
+        images, labels = heldout(heldout_source(config, run_config), config.heldout_images)
         model = likelihood.check(system, images)
         params, step = runs.averaged_params(run_config, system)
     found = likelihood.measure(model, params, images, labels, config.seed, config.probes)
@@ -110,21 +115,30 @@ def evaluate_likelihood(config: Config) -> None:
     print(f"written to {path}")
 
 
-def heldout(data: str, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images in [-1, 1] that the run did not train on, and their labels.
+def heldout_source(config: Config, run_config: Any) -> pipeline.Source:
+    """Images that the run did not train on.
+
+    Raises: ValueError when there are none, or they are not there.
+    """
+    if config.heldout_data not in ("", "digits", "cifar10"):
+        return sources.image_files(config.heldout_data)
+    found = sources.unseen(config.heldout_data or run_config.data, run_config.held_out)
+    if found is None:
+        raise ValueError(
+            f"{run_config.data} has no images that were held out: train with --held-out 0.1, or give --heldout-data"
+        )
+    return found
+
+
+def heldout(source: pipeline.Source, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first images in [-1, 1], and their labels.
 
     Raises: ValueError when there are not so many.
     """
-    half = digits.load("heldout")
-    source: pipeline.Source = pipeline.ArraySource(image=half.images, label=half.labels)
-    if data == "cifar10":
-        source = cifar10.load("test")
-    elif data != "digits":
-        raise ValueError(f"{data} has no images that were held out: only digits and cifar10 have")
     if not 1 <= num <= len(source):
         raise ValueError(f"heldout_images must be 1 to {len(source)}, got {num}")
     batch = pipeline.take(source, np.arange(num))
-    return pixels.to_float(batch["image"]), batch["label"]
+    return pixels.to_float(np.asarray(batch["image"])), np.asarray(batch["label"])
 
 
 if __name__ == "__main__":

@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 import jax
 from numpy.typing import NDArray
 
-from experiments import draw, drawn, inception_features, inception_metrics, runs, shards, sources
+from experiments import draw, drawn, inception_features, inception_metrics, runs, shards
 from experiments.inception_features import SHARD, Extract, Reference
 from experiments.inception_metrics import LEAST, Stored
 from experiments.system import System
 from jaxdiff.interop.fetch import Published
 from jaxdiff.interop.inception import WEIGHTS, fetch_inception, load_inception
-from jaxdiff.metrics import statistics
 from jaxdiff.metrics.inception import extractor
-from jaxdiff.nets.inception import WIDTH
 from jaxdiff.train import sharding
 
 NUM = 50_000
@@ -30,8 +28,8 @@ class Options:
     workdir: Path
     """Folder of the run; its report.json gets the metrics."""
     samples: Path | None = None
-    """Images to evaluate, by default WORKDIR/samples.npz; those of another file go to report.json beside that file.
-    With --metrics, by default new ones."""
+    """Images to evaluate, by default WORKDIR/samples.npz, in this library's form or in ADM's (arr_0, arr_1); metrics of
+    another file go to report.json beside it. With --metrics, by default new images."""
     metrics: str = ""
     """Some of fid,kid,pr,is, by InceptionV3; without it, the metrics of 8x8 digits on their pixels."""
     num: int | None = None
@@ -45,9 +43,10 @@ class Options:
     download: bool = False
     """metrics: download the weights to --inception where they are not there."""
     reference: Path | None = None
-    """metrics: published statistics for fid, an .npz with mu and sigma; by default those of the run's training data."""
+    """metrics: an .npz to compare with, by default the run's training data. For fid it has statistics (mu and sigma, or
+    features pool_3) or images (images or arr_0), for kid and pr images; ADM's have both."""
     reference_num: int = 0
-    """metrics: training images to compare with, from the first; 0 takes all."""
+    """metrics: images to compare with, from the first of the training data or of --reference; 0 takes all."""
     num_steps: int | None = None
     """metrics: sampling steps; without it, the run's own number."""
     batch_size: int = 256
@@ -76,11 +75,8 @@ def prepare(options: Options) -> Callable[[], dict[str, Any]]:
     run_config, system = runs.of_run(options.workdir)
     home, digest = options.workdir / "evaluation", options.inception_sha256.lower()
     network = f"features-{digest[:8]}"
-    published = statistics.read(options.reference, WIDTH) if options.reference else None
-    source = (
-        sources.training(run_config.data, system) if published is None and {"fid", "kid", "pr"} & set(names) else None
-    )
-    num_real = min(options.reference_num or len(source), len(source)) if source is not None else 0
+    real = inception_features.compared(options.reference, names, run_config, system)
+    num_real = min(options.reference_num or len(real.source), len(real.source)) if real.source else 0
     given = draw.read(options.samples)[0] if options.samples else None
     if options.download and options.inception:
         params = fetch_inception(options.inception, Published(WEIGHTS.url, digest))
@@ -94,9 +90,7 @@ def prepare(options: Options) -> Callable[[], dict[str, Any]]:
     check_num(names, images.num)
 
     def reference() -> Reference:
-        if source is None:
-            return Reference(published, None, str(options.reference) if published else "none", None)
-        return inception_features.of_source(source, run_config.data, num_real, home, network, extract, "fid" in names)
+        return inception_features.of_compared(real, num_real, home, network, extract, "fid" in names)
 
     return lambda: work(options, names, images, reference) | {"weights_sha256": digest}
 
@@ -170,8 +164,6 @@ def check(options: Options) -> tuple[str, ...]:
         )
     if options.samples and options.trials > 1:
         raise ValueError(f"samples are one trial, got trials={options.trials}")
-    if options.reference and (wrong := [name for name in names if name in ("kid", "pr")]):
-        raise ValueError(f"{', '.join(wrong)} compare images, for which --reference {options.reference} is no place")
     if jax.process_count() > 1:
         raise ValueError(f"evaluation runs in one process over its devices, got {jax.process_count()} processes")
     return names

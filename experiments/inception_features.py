@@ -3,18 +3,20 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from experiments import draw, shards
+from experiments import draw, shards, sources
 from experiments.inception_metrics import Stored, gaussian
-from jaxdiff.data.pipeline import Source
+from experiments.system import System
+from jaxdiff.data.pipeline import ArraySource, Source
 from jaxdiff.metrics import statistics
 from jaxdiff.metrics.inception import Features
 from jaxdiff.metrics.statistics import Gaussian
+from jaxdiff.nets.inception import WIDTH
 
 SHARD = 1_000
 """Images a file."""
@@ -42,26 +44,71 @@ def embed(folder: Path, parts: Sequence[range], images_of: ImagesOf, extract: Ex
     return Stored(folder, parts)
 
 
-def of_source(
-    source: Source, data: str, num: int, home: Path, network: str, extract: Extract, with_statistics: bool
+class Compared(NamedTuple):
+    """What drawn images are compared with: published statistics, images, what they are called, and a name for files
+    that no other images have.
+    """
+
+    statistics: Gaussian | None
+    source: Source | None
+    title: str
+    key: str
+
+
+def compared(reference: Path | None, names: Sequence[str], run_config: Any, system: System) -> Compared:
+    """The training data, or what the file of a reference holds and the metrics need.
+
+    Raises: ValueError when it is not there.
+    """
+    needed = {"fid", "kid", "pr"} & set(names)
+    if not needed and reference is not None:
+        raise ValueError(f"{', '.join(names)} compares with nothing: leave out --reference {reference}")
+    if reference is None:
+        data, held_out = run_config.data, run_config.held_out
+        source = sources.training(data, system, held_out) if needed else None
+        # Folders and zip files are known by what is in them, and told from their shares.
+        digest = sources.digest(source) if source is not None else None
+        key = f"{Path(data).stem}-{_digest(f'{digest}-{held_out}'.encode())}" if digest else data
+        return Compared(None, source, data if needed else "none", key)
+    held = statistics.arrays(reference) if reference.is_file() else ()
+    pictures = any(name in held for name in draw.IMAGES)
+    if (of_images := needed - {"fid"}) and not pictures:
+        raise ValueError(
+            f"{', '.join(sorted(of_images))} compare images, and --reference {reference} holds none "
+            f"(named {' or '.join(draw.IMAGES)})"
+        )
+    own = "fid" in needed and ("mu" in held or "pool_3" in held or not pictures)
+    published = statistics.read(reference, WIDTH) if own else None
+    if published is not None and not of_images:
+        return Compared(published, None, str(reference), "")
+    images, _ = draw.read(reference)
+    return Compared(published, ArraySource(image=images), str(reference), f"{reference.stem}-{_digest(images)}")
+
+
+def of_compared(
+    real: Compared, num: int, home: Path, network: str, extract: Extract, with_statistics: bool
 ) -> Reference:
-    """Features of a data set, and their statistics in the published form, for any run that is given the file.
+    """Features of what is compared with, and its statistics in the published form, for any run that is given the file.
 
     Args:
-      source: of images in [-1, 1] or uint8; data: its name or path; num: of its images, from the first.
-      home: for folders of shards; network: what features of this network are called.
+      num: of its images, from the first; home: for folders of shards; network: what its features are called.
       with_statistics: whether they are needed.
     """
-    # Folders and zip files of one name are told apart.
-    title = f"{Path(data).stem}-{hashlib.sha256(data.encode()).hexdigest()[:8]}" if "/" in data else data
-    place = home / f"reference-{title}-{num}" / network
+    source = real.source
+    if source is None:
+        return Reference(real.statistics, None, real.title, None)
+    place = home / f"reference-{real.key}-{num}" / network
 
     def images_of(span: range) -> NDArray[np.uint8]:
         return draw.to_uint8(np.stack([source[row]["image"] for row in span]))
 
-    stored = embed(place, shards.spans(0, num, SHARD), images_of, extract, data)
-    if not with_statistics:
-        return Reference(None, stored, data, num)
+    stored = embed(place, shards.spans(0, num, SHARD), images_of, extract, real.title)
+    if not with_statistics or real.statistics is not None:
+        return Reference(real.statistics, stored, real.title, num)
     stats = gaussian(shards.each(*stored, "pool"))
     statistics.write(place.with_suffix(".npz"), stats)
-    return Reference(Gaussian(stats.mean, stats.cov), stored, data, num)
+    return Reference(Gaussian(stats.mean, stats.cov), stored, real.title, num)
+
+
+def _digest(content: bytes | NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(content) if isinstance(content, np.ndarray) else content).hexdigest()[:8]

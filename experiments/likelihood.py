@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from experiments.score_sde import pixels_of
 from experiments.system import Continuous, System
-from jaxdiff import flow
+from jaxdiff import flow, keys
 from jaxdiff.losses.likelihood import check_bins, density_bits_per_dim, dequantize
 from jaxdiff.types import Array, Key, Params
 
@@ -43,7 +43,7 @@ def measure(
     found = []
     for start in tqdm(range(0, len(images), BATCH), desc="likelihood", unit="batch", disable=None):
         rows = slice(start, start + BATCH)
-        key = jax.random.fold_in(jax.random.key(seed), start)
+        key = jax.random.fold_in(keys.of_seed(seed), start)
         batch = run(params, key, jnp.asarray(images[rows]), jnp.asarray(labels[rows]))
         found.append(jax.device_get(flow.check_solved(batch)))
     log_prob = np.concatenate([batch.log_prob for batch in found]).astype(np.float64)

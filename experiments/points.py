@@ -3,6 +3,7 @@
 Points are given to them 0.4 times as large, so that they lie in [-1, 1] as images do and the systems of images serve.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -11,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli, consistency, ddpm, draw, score_sde, stages, watching, workdir
+from experiments import claim, cli, consistency, ddpm, draw, score_sde, sources, stages, watching, workdir
 from experiments.system import Sampling, System
-from jaxdiff import grids, precond, samplers
+from jaxdiff import grids, keys, precond, samplers
 from jaxdiff import sde as sdes
 from jaxdiff.data import gaussians
 from jaxdiff.losses import edm_loss, lognormal_sigma
@@ -22,7 +23,7 @@ from jaxdiff.samplers import langevin, predictor, time_points
 from jaxdiff.samplers.langevin import annealed
 from jaxdiff.samplers.predictors import reverse_diffusion
 from jaxdiff.toy import moments
-from jaxdiff.train.loop import fit
+from jaxdiff.train.loop import Budget, fit
 from jaxdiff.types import Array, Denoiser, Key, Params
 
 SCALE = 0.4
@@ -188,12 +189,19 @@ class Stream:
 
 def train(name: str, config: Config, system: System) -> Any:
     """The state at the last step, or where a signal stopped it, from wherever the run's folder stands."""
-    with cli.bad_input():
-        budget = stages.check(config)
-        watching.no_grid(config)
-        workdir.claim(config.workdir, name, config)
+    with contextlib.ExitStack() as held:
+        with cli.bad_input():
+            budget = stages.check(config)
+            watching.no_grid(config)
+            sources.check_share("25gaussians", config.held_out)
+            held.enter_context(claim.claimed(config.workdir, name, config))
+        return trained(config, system, budget)
+
+
+def trained(config: Config, system: System, budget: Budget) -> Any:
+    """The same in a folder that is this run's."""
     how = stages.learning(config, system)
-    key_init, key_train = jax.random.split(jax.random.key(config.seed))
+    key_init, key_train = jax.random.split(keys.of_seed(config.seed))
     state = how.begin(jax.jit(how.create)(key_init))
     batches = Stream(config.batch_size, config.seed)
     monitors = watching.monitors(config, config.workdir)

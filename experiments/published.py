@@ -17,13 +17,16 @@ from jaxdiff.interop.inert import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params
 from jaxdiff.precond import Preconditioning, denoiser, leading_channels
 from jaxdiff.samplers import time_points
-from jaxdiff.train import sharding
+from jaxdiff.train import place, sharding
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.types import Array, Denoiser, Params
 
 
 class Model(NamedTuple):
-    """A denoiser, how it is sampled, the shape of its images, and how its parameters are read."""
+    """A denoiser, how it is sampled, the shape of its images, and how its parameters are read.
+
+    unconditional: whether it was trained with hidden classes too, so that its denoiser without labels means something.
+    """
 
     denoiser: Callable[[Params, Array | None], Denoiser]
     precond: Preconditioning
@@ -34,6 +37,7 @@ class Model(NamedTuple):
     num_steps: int = 18
     chain: Chain | None = None
     continuous: Continuous | None = None
+    unconditional: bool = False
 
 
 def load(path: Path) -> Model:
@@ -63,7 +67,8 @@ def convert(path: Path, out: Path) -> dict[str, Any]:
 
     Raises: ValueError when `out` is not empty, or the file is no published model.
     """
-    if out.exists() and any(out.iterdir()):
+    place.check_readable(out, "--out")
+    if not workdir.empty(out):
         raise ValueError(f"{out} is not empty: choose another --out")
     _, params, _, metadata = edm.load_edm(path)
     out.mkdir(parents=True, exist_ok=True)
@@ -83,7 +88,8 @@ def _model(net: Any, row: Preconditioning, params: Callable[[], Params]) -> Mode
         return denoiser(apply_fn, params, row, **cond)
 
     shape = (net.img_resolution, net.img_resolution, net.in_channels)
-    return Model(denoise, row, partial(draw.edm_sampling, row), shape, net.label_dim, params)
+    hidden = net.label_dim > 0 and getattr(net, "label_dropout", 0) > 0
+    return Model(denoise, row, partial(draw.edm_sampling, row), shape, net.label_dim, params, unconditional=hidden)
 
 
 def _consistency(path: Path) -> Model:

@@ -3,13 +3,14 @@
 import importlib
 import pkgutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import jax
 
 import experiments
-from experiments import stages, workdir
+from experiments import claim, stages, workdir
 from experiments.system import System
+from jaxdiff import keys
 from jaxdiff.train import sharding
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.types import Params
@@ -29,7 +30,7 @@ def of_run(folder: Path) -> tuple[Any, System]:
     Raises: ValueError when the folder holds no run of an experiment that is known here.
     """
     fields = workdir.read_json(folder / "config.json")
-    experiment = fields.pop("experiment", None)
+    experiment, *_ = (fields.pop(name, None) for name in claim.BESIDE)
     if experiment not in names():
         raise ValueError(f"{folder} holds experiment {experiment!r}; known are {', '.join(names())}")
     module = importlib.import_module(f"experiments.{experiment}")
@@ -37,21 +38,11 @@ def of_run(folder: Path) -> tuple[Any, System]:
     unknown = [name for name in fields if name not in known]
     if unknown:
         raise ValueError(f"{folder}/config.json has unknown fields {', '.join(unknown)}")
-    values = {name: from_json(value, known[name].type) for name, value in fields.items()}
+    values = {name: workdir.from_json(value, known[name].type) for name, value in fields.items()}
     config = module.Config(workdir=folder, **values)
+    if hasattr(module, "resolve"):  # what a run from before a field was added has of it
+        config = module.resolve(config)
     return config, module.system(config)
-
-
-def from_json(value: Any, declared: Any) -> Any:
-    """A config's field as it was before it was written: JSON knows neither paths nor tuples.
-
-    Example:
-      >>> from_json("a/b", Path | None)
-      PosixPath('a/b')
-    """
-    if isinstance(value, str) and Path in (declared, *get_args(declared)):
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def averaged_params(config: Any, system: System) -> tuple[Params, int]:
@@ -59,7 +50,7 @@ def averaged_params(config: Any, system: System) -> tuple[Params, int]:
 
     Raises: ValueError when the run has none yet.
     """
-    like = jax.eval_shape(stages.learning(config, system).create, jax.random.key(0))
+    like = jax.eval_shape(stages.learning(config, system).create, keys.of_seed(0))
     replicated = sharding.replicated(sharding.data_mesh())
     like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated), like)
     if not (config.workdir / "checkpoints").is_dir():

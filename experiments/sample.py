@@ -15,13 +15,14 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments import cli, draw, published, runs, score_sde
+from experiments import allowed, cli, draw, published, runs, score_sde
 from experiments.picture import image_grid, save_png
 from jaxdiff import flow, grids, samplers
 from jaxdiff import sde as sdes
 from jaxdiff.grids import Grid
 from jaxdiff.guidance import guide, on_x0
 from jaxdiff.samplers import Sampler
+from jaxdiff.train import place
 from jaxdiff.types import Array, Params
 
 
@@ -56,7 +57,8 @@ class Config:
     eta: float = 0.0
     """ddim: share of noise, 0 to 1."""
     guidance: float = 1.0
-    """Classifier-free guidance weight; 1 for none. The run must have been trained with --label-dropout."""
+    """Classifier-free guidance weight; 1 for none. The run must have been trained with --label-dropout,
+    which ddpm_digits has."""
     snr: float = 0.16
     """pc: signal-to-noise ratio of the corrections."""
     tolerance: float = 1e-5
@@ -89,7 +91,7 @@ def parse_seeds(text: str) -> np.ndarray:
     except ValueError:
         ranges = []
     if not ranges or len(ranges) != text.count(",") + 1 or not all(ranges) or max(r[-1] for r in ranges) >= 2**32:
-        raise ValueError(f"seeds must be numbers and ranges such as 0-63 or 1,5,10-12, below 2^32, got {text!r}")
+        raise ValueError(f"--seeds must be numbers and ranges such as 0-63 or 1,5,10-12, below 2^32, got {text!r}")
     return np.concatenate([np.arange(r.start, r.stop) for r in ranges])
 
 
@@ -97,19 +99,22 @@ def choose(config: Config, model: published.Model) -> tuple[Sampler, Grid]:
     """The sampler and the levels that the flags name."""
     num_steps = model.num_steps if config.num_steps is None else config.num_steps
     grids.check_range(num_steps, config.sigma_min, config.sigma_max)
-    own = model.sampling(num_steps)
-    if own.name == "ddgan" and (config.sampler, config.grid) != ("own", "auto"):
+    of_generator = model.sampling(model.num_steps).name == "ddgan"
+    if of_generator and (config.sampler, config.grid) != ("own", "auto"):
         raise ValueError(
             f"sampler {config.sampler}, grid {config.grid}: a DDGAN's network draws x0 and is no denoiser; it has "
             "one sampler, own, on its own chain"
         )
     if config.sampler in ("pc", "ode"):
         return continuous(config, model, num_steps)
+    if config.grid == "chain" and not model.chain:
+        raise ValueError("grid chain: this run was not trained on a chain of steps, use karras")
     if config.sampler == "own" and config.grid == "auto":
+        own = model.sampling(num_steps)
         return own.sampler, own.sigmas
     limits = config.s_churn, config.s_min, config.s_max, config.s_noise
     sampler = {
-        "own": lambda: own.sampler,
+        "own": lambda: model.sampling(num_steps).sampler,
         "euler": samplers.euler,
         "heun": samplers.heun,
         "dpmpp_2m": samplers.dpmpp_2m,
@@ -117,11 +122,9 @@ def choose(config: Config, model: published.Model) -> tuple[Sampler, Grid]:
         "ddim": lambda: samplers.ddim(config.eta),
         "ancestral": lambda: samplers.ancestral(model.chain.reverse if model.chain else None),
     }[config.sampler]()
-    if config.grid == "chain" and not model.chain:
-        raise ValueError("grid chain: this run was not trained on a chain of steps, use karras")
     second_order = config.sampler in ("heun", "heun_churn", "dpmpp_2m")
     if model.chain and config.grid != "karras" and not (config.grid == "auto" and second_order):
-        return sampler, own.sigmas
+        return sampler, model.sampling(num_steps).sigmas
     return sampler, draw.levels(model.precond, num_steps, config.sigma_min, config.sigma_max, config.rho)
 
 
@@ -143,8 +146,11 @@ def continuous(config: Config, model: published.Model, num_steps: int) -> tuple[
 
 def conditioned(config: Config, model: published.Model) -> published.Model:
     """The model with what the sampler asks in the place of its denoiser, guided where that is asked for."""
-    if config.guidance != 1 and not model.num_classes:
-        raise ValueError(f"guidance={config.guidance} needs a model with classes")
+    if config.guidance != 1 and not model.unconditional:
+        how = (
+            "with all classes shown, not with ddpm_digits' --label-dropout" if model.num_classes else "without classes"
+        )
+        raise ValueError(f"--guidance {config.guidance} needs images without a class: this model was trained {how}")
     chain = model.chain if config.sampler == "ancestral" else None
     ask: Any = chain.model if chain else model.denoiser
 
@@ -157,29 +163,44 @@ def conditioned(config: Config, model: published.Model) -> published.Model:
     return model._replace(denoiser=ask if config.guidance == 1 else guided)
 
 
+def labels_of(config: Config, seeds: np.ndarray, num_classes: int) -> np.ndarray | None:
+    """The class of every image; None where the model has none.
+
+    Raises: ValueError for a class that the model does not have.
+    """
+    if config.label is None:
+        return draw.balanced_labels(seeds, num_classes)
+    if not num_classes:
+        raise ValueError(f"--label {config.label}: this model was trained without classes, leave it out")
+    if not 0 <= config.label < num_classes:
+        raise ValueError(f"--label must be 0 to {num_classes - 1}, the classes of this model, got {config.label}")
+    return np.full_like(seeds, config.label)
+
+
 def main(config: Config) -> None:
     """Load, draw, write."""
     with cli.bad_input():
         seeds = parse_seeds(config.seeds)
-        if config.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {config.batch_size}")
+        allowed.check(config)
         if (config.workdir is None) == (config.checkpoint is None):
             raise ValueError("give either --workdir or --checkpoint")
+        if config.out:
+            place.check_folder(config.out, "--out")
         system = describe(config)
         sampler, sigmas = choose(config, system)
         system = conditioned(config, system)
-        if config.label is not None and not 0 <= config.label < system.num_classes:
-            raise ValueError(f"label must be 0 to {system.num_classes - 1}, got {config.label}")
-        params = system.params()
+        labels = labels_of(config, seeds, system.num_classes)
+        params, request = system.params(), draw.Request(sampler, sigmas, seeds, labels, config.batch_size)
+        draw.check(system, params, request)
         home = config.workdir or Path("runs") / config.checkpoint.stem  # type: ignore[union-attr]
         out = config.out or home / f"{config.sampler}-{len(sigmas) - 1}"
         out.mkdir(parents=True, exist_ok=True)
-    labels = draw.balanced_labels(seeds, system.num_classes)
-    if config.label is not None:
-        labels = np.full_like(seeds, config.label)
-    draw.write(out / "samples.npz", system, params, draw.Request(sampler, sigmas, seeds, labels, config.batch_size))
-    images = draw.first_images(out / "samples.npz", 256)
-    save_png(out / "samples.png", image_grid(images, columns=int(np.ceil(len(images) ** 0.5)), scale=4))
+        asked = config.num_steps or system.num_steps
+        if config.sampler != "ode" and len(sigmas) - 1 < asked:
+            print(f"{len(sigmas) - 1} steps in the place of {asked}: the network knows no more levels there")
+        draw.write(out / "samples.npz", system, params, request)
+        images = draw.first_images(out / "samples.npz", 256)
+        save_png(out / "samples.png", image_grid(images, columns=int(np.ceil(len(images) ** 0.5)), scale=4))
     print(f"{len(seeds)} images on {jax.device_count()} device(s) in {out}/samples.npz and samples.png")
 
 
@@ -193,6 +214,7 @@ def describe(config: Config) -> published.Model:
     return published.Model(
         system.denoiser, system.precond, system.sampling, system.shape, system.num_classes, read,
         run_config.num_steps, system.chain, system.continuous,
+        unconditional=system.num_classes > 0 and getattr(run_config, "label_dropout", 0) > 0,
     )  # fmt: skip
 
 

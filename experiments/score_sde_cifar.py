@@ -1,8 +1,9 @@
-"""Score SDEs on CIFAR-10 by the recipes of Song et al. 2021, or the same recipes, shrunk, on digits.
+"""Score SDEs by the CIFAR-10 recipes of Song et al. 2021 on images of any size, or the same recipes, shrunk, on digits.
 
     python -m experiments.score_sde_cifar --data cifar10 --sde ve --deep      # FID 2.20 by PC sampling (the paper's)
     python -m experiments.score_sde_cifar --data cifar10 --sde vp --deep      # FID 2.41 (the paper's)
     python -m experiments.score_sde_cifar --data cifar10 --sde subvp --deep   # 2.99 bits/dim (the paper's)
+    python -m experiments.score_sde_cifar --data photos/                      # a folder or zip of images
     python -m experiments.score_sde_cifar --sde ve                            # 8x8 digits, minutes on a CPU
 
 The figures are the paper's; none of these was trained here. Run here: the last line. A value of 0 stands for the
@@ -15,7 +16,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from experiments import cli, score_sde, stages
+from experiments import cli, images, score_sde, stages
 from experiments.system import System, flipped
 from jaxdiff.data import digits
 from jaxdiff.interop import score_sde as published
@@ -36,7 +37,7 @@ NETWORKS = {
 
 
 @dataclass(frozen=True)
-class Config(score_sde.ScoreSDE):
+class Config(images.Shaped, score_sde.ScoreSDE):
     """A score SDE by the paper's CIFAR-10 recipe."""
 
     workdir: Path = Path("runs/score_sde_cifar")
@@ -56,53 +57,61 @@ class Config(score_sde.ScoreSDE):
     ema_halflife: int = 0
     """Half-life of the parameters' average, in images."""
     sigma_max: float = 0
-    """VE: highest noise level."""
-    model_channels: int = 0
-    """Width of the network."""
+    """VE: highest noise level; about the largest distance between two images of the data."""
 
 
 def resolve(config: Config) -> Config:
-    """The recipe's values in the place of those that were not given, shrunk on digits."""
+    """The recipe's values in the place of those that were not given, shrunk on digits.
+
+    Raises: ValueError when there are no such data, or the network is none for them.
+    """
     small = config.data == "digits"
+    recipe = NETWORKS[config.sde, config.deep]
+    unet = images.UNet(recipe.nf, recipe.ch_mult, recipe.num_res_blocks, recipe.attn_resolutions, recipe.dropout)
+    config = images.shaped(config, images.UNet(32, (1, 2), 2 if config.deep else 1, (4,), 0.0) if small else unet)
     values: dict[str, Any] = {
         "steps": 1_000 if small else STEPS,
         "learning_rate": 2e-3 if small else 2e-4,
         "ema_halflife": 10_000 if small else HALFLIVES[config.sde],
         "sigma_max": 10.0 if small else 100.0,
-        "model_channels": 32 if small else 128,
     }
     config = replace(config, **{name: getattr(config, name) or value for name, value in values.items()})
     if config.warmup < 0:
         config = replace(config, warmup=5_000 if small else WARMUP)
     if not small:
         config = replace(config, ema_rampup=0.0)
-    return replace(stages.smoke(config), num_steps=21, model_channels=8) if config.smoke else config
+    return config
+
+
+def smoke(config: Config) -> Config:
+    """The same path in seconds; VP's chain must be longer than beta_max."""
+    return images.smoke(config, num_steps=21)
 
 
 def system(config: Config) -> System:
     """The recipe's network along its SDE, without classes; images are flipped at random, digits are not."""
-    options = replace(NETWORKS[config.sde, config.deep], nf=config.model_channels)
-    bins = 256
-    if config.data == "digits":
-        blocks = 2 if config.deep else 1
-        options = replace(
-            options, image_size=8, num_channels=1, ch_mult=(1, 2), num_res_blocks=blocks, attn_resolutions=(4,),
-            dropout=0.0,
-        )  # fmt: skip
-        bins = digits.LEVELS
+    small = config.data == "digits"
+    recipe = NETWORKS[config.sde, config.deep]
+    options = replace(
+        recipe, image_size=config.resolution, num_channels=config.channels, nf=config.model_channels,
+        ch_mult=config.channel_mult, num_res_blocks=config.num_blocks, attn_resolutions=config.attn_resolutions,
+        dropout=config.dropout,
+    )  # fmt: skip
     net = published.network(options)
     shape = (options.image_size, options.image_size, options.num_channels)
 
     def init(key: Key) -> Params:
         return net.init(key, jnp.zeros((1, *shape)), jnp.zeros(1))
 
-    built = score_sde.assemble(config, net, init, shape=shape, classes=0, bins=bins)
-    return built if config.data == "digits" else flipped(built)
+    built = score_sde.assemble(config, net, init, shape, classes=0, bins=digits.LEVELS if small else 256)
+    return built if small else flipped(built)
 
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("score_sde_cifar", resolve(config), system)
+    with cli.bad_input():
+        config = resolve(config)
+    stages.run("score_sde_cifar", config, system, smoke)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def system(config: Config) -> System:
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("score_sde_digits", smoke(config) if config.smoke else config, system)
+    stages.run("score_sde_digits", config, system, smoke)
 
 
 if __name__ == "__main__":

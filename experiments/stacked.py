@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from experiments import draw
 from experiments.system import Data
+from jaxdiff import keys
 from jaxdiff.data import digits, pipeline, pixels, prepared, stacked
 from jaxdiff.metrics import classifier, modes
 from jaxdiff.nets.classifier import GuidedClassifier
@@ -92,9 +93,9 @@ def mnist_judge(folder: Path, steps: int, batch_size: int = 64, data_dir: Path |
 
     adam = optax.adam(1e-3)
     step = train_step(loss, adam, lambda step: jnp.zeros(()))  # which averages nothing: the last parameters count
-    params = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 1)), jnp.zeros(1))
+    params = jax.jit(net.init)(keys.of_seed(0), jnp.zeros((1, 16, 16, 1)), jnp.zeros(1))
     budget = Budget(steps, checkpoint_every=steps, keep_last=1)
-    state = fit(step, create(params, adam), pipeline.batches(source, batch_size, 0), jax.random.key(1), budget, folder)
+    state = fit(step, create(params, adam), pipeline.batches(source, batch_size, 0), keys.of_seed(1), budget, folder)
     return Judge(partial(jax.jit(logits), state.params))
 
 

@@ -1,8 +1,9 @@
 """Train, draw, evaluate: what `python -m experiments.NAME` does with the system that NAME describes."""
 
+import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +12,13 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from experiments import cli, devices, draw, sources, watching, workdir
+from experiments import allowed, claim, cli, devices, draw, judged, sources, watching, workdir
 from experiments.picture import image_grid, save_png
 from experiments.system import Learning, Sampling, System
-from jaxdiff.data import digits, pipeline, pixels
-from jaxdiff.metrics import digits as digit_metrics
+from jaxdiff import keys
+from jaxdiff.data import pipeline, pixels
 from jaxdiff.train import ema, hosts, sharding
+from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.train.loop import Budget, fit
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
@@ -30,7 +32,12 @@ class Training(watching.Watching, devices.Devices):
     workdir: Path = Path("runs/unnamed")
     """Folder of the run."""
     data: str = "digits"
-    """digits, cifar10, or a folder or zip of images from experiments.dataset. Digits, 8x8, need no download."""
+    """digits, cifar10, or a folder or zip of images of one size. Digits, 8x8, need no download."""
+    held_out: float = 0.0
+    """Share of a folder's or zip's images that is not trained on, but what others are judged beside; digits, cifar10
+    and folders with train and val or test have such images."""
+    override: bool = False
+    """Go on with the run in workdir though flags that define it differ: they hold from here on."""
     smoke: bool = False
     """Do everything in seconds with a tiny network, to see that it runs."""
     seed: int = 0
@@ -62,7 +69,7 @@ class Training(watching.Watching, devices.Devices):
     keep_every: int = 0
     """Of every so many steps one checkpoint more is kept for good; 0 for none."""
     num_samples: int = 1_000
-    """Images to draw for samples.npz and the metrics; image i has seed i and class i mod 10."""
+    """Images to draw for samples.npz and the metrics; image i has seed i and class i mod the number of classes."""
     num_steps: int = 18
     """Sampling steps."""
 
@@ -75,37 +82,86 @@ def smoke(config: Config) -> Config:
     return replace(config, steps=8, batch_size=16, checkpoint_every=4, log_every=2, num_samples=40, num_steps=4)
 
 
-def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
+def smoked(config: Config, smoke: Callable[[Config], Config]) -> Config:
+    """The config, or where that is asked for its smoke run's, saying which flags that overrides."""
+    if not config.smoke:
+        return config
+    small = smoke(config)
+    changed = [f.name for f in fields(small) if getattr(small, f.name) != getattr(config, f.name)]
+    if hosts.first():
+        said = ", ".join(f"{name} {getattr(small, name)} (was {getattr(config, name)})" for name in changed)
+        tqdm.write(f"--smoke overrides {said}")
+    return small
+
+
+def run(
+    name: str, config: Config, build: Callable[[Config], System], smoke: Callable[[Config], Config] = smoke
+) -> None:
     """Check, train, draw, evaluate; a finished run only shows its report."""
     started = time.monotonic()
-    with cli.bad_input():
-        budget = check(config)
-        system = build(config)
-        system.sampling(config.num_steps)
-        source = sources.training(config.data, system)
-        devices.check_state(config, learning(config, system).create)
-        folder = hosts.in_turn(lambda: workdir.claim(config.workdir, name, config))
-    path = folder / "report.json"
-    made = all((folder / name).exists() for name in ("samples.npz", "samples.png", path.name))
-    if made and (report := workdir.read_json(path)).get("step") == config.steps:
-        show(report, folder)
-        return
+    with contextlib.ExitStack() as held:
+        with cli.bad_input():
+            config = smoked(config, smoke)
+            budget = check(config)
+            system = build(config)
+            system.sampling(config.num_steps)
+            source = sources.training(config.data, system, config.held_out)
+            devices.check_state(config, learning(config, system).create)
+            told = name, config, sources.digest(source)
+            changed = claim.check(config.workdir, *told)
+            if changed and config.override:
+                runs_on(config, system)
+            report = finished(config)
+            # Together, since the first process that goes on may write what the others have yet to look at.
+            if not hosts.agree(bool(report) and not changed):
+                held.enter_context(claim.claimed(config.workdir, *told))
+        if report:
+            show(report, config.workdir)
+        else:
+            work(name, config, system, source, budget, started)
+
+
+def runs_on(config: Training, system: System) -> None:
+    """Raise ValueError unless the state of the run's newest checkpoint is one of this system."""
+    if (config.workdir / "checkpoints").is_dir():
+        Checkpoints(config.workdir).check(jax.eval_shape(learning(config, system).create, keys.of_seed(0)))
+
+
+def finished(config: Training) -> dict[str, Any]:
+    """The report of a run that is as far as the flags say; {} where there is none."""
+    if not all((config.workdir / name).exists() for name in ("samples.npz", "samples.png", "report.json")):
+        return {}
+    found = workdir.read_json(config.workdir / "report.json")
+    asked = {"step": config.steps, "num_samples": config.num_samples, "num_steps": config.num_steps}
+    return found if {name: found.get(name) for name in asked} == asked else {}
+
+
+def work(name: str, config: Training, system: System, source: pipeline.Source, budget: Budget, started: float) -> None:
+    """Train, draw, evaluate, in a folder that is this run's."""
+    folder = config.workdir
     state = train(config, system, source, budget)
     params = sharding.whole(state.ema)
     if int(state.step) < config.steps or not hosts.first():
         return
     trained = time.monotonic()
     sampling = system.sampling(config.num_steps)
-    images, labels = sample(config, system, sampling, params, folder)
+    with cli.bad_input():
+        images, labels = sample(config, system, sampling, params, folder)
     sampled = time.monotonic()
+    try:
+        metrics = judged.judge(config, system, source)(images, labels)
+    except (ValueError, OSError) as error:  # of images that were held out, at which nobody has looked before
+        tqdm.write(f"no metrics: {error}; experiments.evaluate computes them once that is mended")
+        metrics = {}
     report = {
         "experiment": name,
         "step": config.steps,
+        "data": sources.about(source),
         "num_samples": config.num_samples,
         "sampler": sampling.name,
         "num_steps": config.num_steps,
         "nfe": sampling.nfe,
-        "metrics": judge(system)(images, labels) if system.data or config.data == "digits" else {},
+        "metrics": metrics,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "seconds": {
             "training": round(trained - started, 1),
@@ -114,20 +170,14 @@ def run(name: str, config: Config, build: Callable[[Config], System]) -> None:
         },
         **workdir.environment(),
     }
-    workdir.write_json(path, report)
+    workdir.write_json(folder / "report.json", report)
     show(report, folder)
 
 
 def check(config: Training) -> Budget:
     """Everything that can be wrong with the flags, before anything is written."""
+    allowed.check(config)
     sharding.check_batch(config.batch_size, sharding.data_mesh(config.fsdp), config.accumulate)
-    for name in ("num_samples", "num_steps"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
-    if config.num_samples < 4 or not config.learning_rate > 0:
-        raise ValueError(
-            f"need num_samples >= 4 and learning_rate > 0, got {config.num_samples}, {config.learning_rate}"
-        )
     average(config)
     dispatch = config.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 25)
     watching.monitors(config, config.workdir)
@@ -151,7 +201,7 @@ def average(config: Training) -> Callable[[Array], Array]:
 
 def train(config: Training, system: System, source: pipeline.Source, budget: Budget) -> Any:
     """From the newest checkpoint, or from the start, to the last step."""
-    key_init, key_train = jax.random.split(jax.random.key(config.seed))
+    key_init, key_train = jax.random.split(keys.of_seed(config.seed))
     how = learning(config, system)
     state = how.begin(sharding.made(sharding.data_mesh(config.fsdp), how.create, key_init))
     # A checkpoint takes its place, where there is one.
@@ -187,32 +237,11 @@ def sample(
     request = draw.Request(sampling.sampler, sampling.sigmas, seeds, labels)
     draw.write(folder / "samples.npz", system, params, request)
     images, labels = draw.read(folder / "samples.npz")
-    save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=6))
+    save_png(folder / "samples.png", image_grid(images[:100], columns=10, scale=max(1, 48 // images.shape[2])))
     return images, labels
-
-
-def judge(system: System) -> Callable[[np.ndarray, np.ndarray | None], dict[str, float]]:
-    """(images, labels) -> metrics: the system's own data's, or those of digits."""
-    return evaluate if system.data is None else system.data.evaluate
-
-
-def evaluate(images: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
-    """Metrics of digits, and of real held-out digits beside them."""
-    train, heldout = digits.load("train"), digits.load("heldout")
-    halves = [(digits.to_pixels(half.images), half.labels) for half in (train, heldout)]
-    return digit_metrics.report(digits.to_pixels(images), labels, *halves)
 
 
 def show(report: dict[str, Any], folder: Path) -> None:
     """The numbers of a report as a person reads them."""
-    show_metrics(report["metrics"])
+    judged.show(report["metrics"])
     tqdm.write(f"{report['nfe']} evaluations an image, {report['seconds']['total']} s in all; see {folder}/samples.png")
-
-
-def show_metrics(metrics: dict[str, float]) -> None:
-    """A line a metric, beside the floor of real held-out digits."""
-    tqdm.write(f"\n{'metric':<26}{'samples':>10}{'held-out':>10}")
-    for name, value in metrics.items():
-        if not name.startswith("heldout_"):
-            floor = metrics.get(f"heldout_{name}")
-            tqdm.write(f"{name:<26}{value:>10.4f}" + (f"{floor:>10.4f}" if floor is not None else ""))

@@ -9,6 +9,7 @@ Times are taken of all rows one after another in one process, so that their rati
 all of them taken anew. To measure a row again, delete its JSON, and timing.json where its network is another.
 """
 
+import contextlib
 import datetime
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, Literal
 import jax
 from tqdm import tqdm
 
-from experiments import cli, trilemma_digits, trilemma_points, workdir
+from experiments import allowed, claim, cli, trilemma_digits, trilemma_points, workdir
 from experiments import trilemma_measure as measure
 from experiments import trilemma_table as table
 from experiments.trilemma_rows import ROWS, Row, Trained, chosen
@@ -68,9 +69,7 @@ def check(config: Config) -> dict[str, Row]:
 
     Raises: ValueError for flags that are out of range.
     """
-    for name, least in (("num_samples", 4), ("batch_size", 1), ("timing_batch", 1), ("heldout", 1)):
-        if getattr(config, name) < least:
-            raise ValueError(f"{name} must be at least {least}, got {getattr(config, name)}")
+    allowed.check(config)
     return chosen(config.only)
 
 
@@ -167,9 +166,16 @@ def records(folder: Path) -> dict[str, table.Record]:
 def main(config: Config) -> None:
     """Train, measure, print, plot."""
     config = smoke(config) if config.smoke else config
-    with cli.bad_input():
-        rows = check(config)
-        folder = workdir.claim(config.workdir, "trilemma", replace(config, only=(), data=()))
+    with contextlib.ExitStack() as held:
+        with cli.bad_input():
+            rows = check(config)
+            told = replace(config, only=(), data=())
+            folder = held.enter_context(claim.claimed(config.workdir, "trilemma", told))
+        work(config, rows, folder)
+
+
+def work(config: Config, rows: dict[str, Row], folder: Path) -> None:
+    """The same in a folder that is this table's."""
     for data in config.data:
         if not make(config, data, rows):
             return

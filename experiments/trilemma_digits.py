@@ -1,5 +1,6 @@
 """The trilemma on scikit-learn's digits: the runs of the experiments, their metrics, their bits/dim."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from experiments import (
     bound,
+    claim,
     cli,
     consistency_digits,
     ddgan_digits,
@@ -14,12 +16,12 @@ from experiments import (
     draw,
     edm_digits,
     evaluate,
+    judged,
     likelihood,
     runs,
     score_sde_digits,
     sources,
     stages,
-    workdir,
 )
 from experiments.picture import image_grid, save_png
 from experiments.trilemma_rows import Trained, continuous_of, minutes
@@ -53,16 +55,17 @@ def train(family: str, folder: Path, smoke: bool) -> Trained | None:
         if teacher is None:
             return None
         before = teacher.minutes
-    with cli.bad_input():
-        if (config.workdir / "config.json").exists():
-            config, system = runs.of_run(config.workdir)
-            budget = stages.check(config)
-        else:
-            config = module.smoke(config) if smoke else config
-            budget, system = stages.check(config), module.system(config)
-            workdir.claim(config.workdir, module.__name__.split(".")[1], config)
-        source = sources.training(config.data, system)
-    state = stages.train(config, system, source, budget)
+    with contextlib.ExitStack() as held:
+        with cli.bad_input():
+            if (config.workdir / "config.json").exists():
+                config, system = runs.of_run(config.workdir)
+            else:
+                config = module.smoke(config) if smoke else config
+                system = module.system(config)
+            budget, source = stages.check(config), sources.training(config.data, system)
+            told = module.__name__.split(".")[1], config, sources.digest(source)
+            held.enter_context(claim.claimed(config.workdir, *told))
+        state = stages.train(config, system, source, budget)
     if int(state.step) < config.steps:
         return None
     return Trained(system, state.ema, config, minutes(config.workdir, config.batch_size), before)
@@ -71,14 +74,14 @@ def train(family: str, folder: Path, smoke: bool) -> Trained | None:
 def metrics(drawn: np.ndarray, trained: Trained) -> dict[str, Any]:
     """Of images in [-1, 1]; svm_accuracy where classes were asked for, modes and kl by the same classifier."""
     images = draw.to_uint8(drawn)
-    found = stages.evaluate(images, draw.balanced_labels(np.arange(len(images)), trained.system.num_classes))
+    found = judged.of_digits(images, draw.balanced_labels(np.arange(len(images)), trained.system.num_classes))
     return {"frechet": found["frechet_pixels"], **picked(found), **coverage(digits.to_pixels(images))}
 
 
 def real(num: int) -> dict[str, Any]:
     """The same of held-out digits."""
     half = digits.load("heldout")
-    found = stages.evaluate(draw.to_uint8(half.images), None)
+    found = judged.of_digits(draw.to_uint8(half.images), None)
     heldout = {name.removeprefix("heldout_"): value for name, value in found.items() if name.startswith("heldout_")}
     return {"frechet": heldout["frechet_pixels"], **picked(heldout), **coverage(digits.to_pixels(half.images))}
 
@@ -98,7 +101,9 @@ def coverage(pixels: np.ndarray) -> dict[str, Any]:
 
 def bits(trained: Trained, num: int) -> dict[str, Any]:
     """Of held-out digits: the bound along a chain, else the exact likelihood of dequantised ones along the flow."""
-    images, labels = evaluate.heldout("digits", num)
+    unseen = sources.unseen("digits")
+    assert unseen is not None
+    images, labels = evaluate.heldout(unseen, num)
     if trained.system.chain is not None:
         found, _ = bound.measure(bound.check(trained.system, images), trained.params, images, labels, seed=0)
         return {"bits_per_dim": found["bits_per_dim"], "bits": "bound"}

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from experiments import draw
 from experiments.system import Sampling, System
 from experiments.trilemma_rows import Trained
-from jaxdiff import flow
+from jaxdiff import flow, keys
 from jaxdiff.types import Params
 
 ASKED = 20
@@ -50,7 +50,7 @@ def evaluations(system: System, params: Params, sampling: Sampling, num: int) ->
     along = system.continuous
     assert along is not None
     labels = request(system, sampling, num).labels
-    x = jax.random.normal(jax.random.key(0), (num, *system.shape)) * along.sde.prior_std
+    x = jax.random.normal(keys.of_seed(0), (num, *system.shape)) * along.sde.prior_std
 
     def count(params: Params, x: jax.Array) -> jax.Array:
         told = None if labels is None else jnp.asarray(labels)

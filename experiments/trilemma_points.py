@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli, ddgan_25gaussians, points, runs, workdir
+from experiments import claim, cli, ddgan_25gaussians, points, runs
 from experiments.trilemma_rows import Trained, continuous_of, minutes
 from jaxdiff import flow, toy
 from jaxdiff.data import gaussians
@@ -52,7 +52,7 @@ def train_ddgan(t: int, folder: Path, smoke: bool) -> Trained | None:
     config = ddgan_25gaussians.smoke(config) if smoke else config
     system = ddgan_25gaussians.of_points(config)
     with cli.bad_input():
-        workdir.claim(config.workdir, "ddgan_25gaussians", config)
+        claim.check(config.workdir, "ddgan_25gaussians", config)
         params, step = runs.averaged_params(config, system)
     if step < config.steps:
         return None

@@ -1,54 +1,38 @@
-"""The folder of a run: what is in it, and how it is read and written without ever losing anything."""
+"""The folder of a run: what is in it, and how it is read and written without ever losing anything.
+
+Whose it is, says `claim`; that one process at a time writes there, `lock`.
+"""
 
 import dataclasses
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import jax
 
+LITTER = re.compile(
+    r"\.DS_Store|Thumbs\.db|desktop\.ini|lost\+found|@eaDir|\.(ipynb_checkpoints|directory|localized|Spotlight-V100|"
+    r"TemporaryItems|fseventsd|snapshot|lock)|\.(_|Trash|nfs|fuse_hidden).*|\..*\.partial"
+)
+"""Names that make no folder somebody's; .lock and .NAME.partial are our own, of a process that died or begins."""
 WHERE = (
     *("workdir", "fsdp", "distributed", "coordinator_address", "num_processes", "process_id"),
-    *("tensorboard", "wandb", "grid_every", "profile"),
+    *("tensorboard", "wandb", "grid_every", "profile", "override"),
 )
 """Fields of a config that say where a run is, on what, and who watches it, not what it is: a run may go on on other
-devices, watched by others."""
+devices, watched by others. They are not in config.json."""
 
 
-def claim(workdir: Path, experiment: str, config: Any) -> Path:
-    """Make the folder this run's own, or find that it already is.
-
-    Raises: ValueError when the folder holds another experiment or the same one with another config, naming the first
-      field that differs; OSError when it cannot be written. Nothing is written in these cases.
-    """
-    wanted = {"experiment": experiment, **to_json(config)}
-    path = workdir / "config.json"
-    if path.exists():
-        found = {**_defaults(config), **read_json(path)}
-        for name in [*wanted, *(name for name in found if name not in wanted)]:
-            if found.get(name) != wanted.get(name):
-                raise ValueError(
-                    f"{workdir} holds a run with {name}={found.get(name)!r}, not {wanted.get(name)!r}: "
-                    "choose another --workdir or the same flags"
-                )
-        return workdir
-    if workdir.is_dir() and any(workdir.iterdir()):
-        raise ValueError(f"{workdir} is not empty and holds no config.json: choose another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json(path, wanted)
-    return workdir
-
-
-def _defaults(config: Any) -> dict[str, Any]:
-    """What a run made before a field was added has of it."""
-    fields = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
-    return json.loads(json.dumps({name: value for name, value in fields.items() if name not in WHERE}, default=str))
+def empty(folder: Path) -> bool:
+    """Whether nothing is at a place but what file systems, file managers and Jupyter put there."""
+    return not folder.exists() or (folder.is_dir() and all(LITTER.fullmatch(path.name) for path in folder.iterdir()))
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -57,12 +41,24 @@ def to_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(fields, default=str))
 
 
+def from_json(value: Any, declared: Any) -> Any:
+    """A config's field as it was before it was written: JSON knows neither paths nor tuples.
+
+    Example:
+      >>> from_json("a/b", Path | None)
+      PosixPath('a/b')
+    """
+    if isinstance(value, str) and Path in (declared, *get_args(declared)):
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Raises: ValueError naming the file when it is not a JSON object."""
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:
-        raise ValueError(f"{path} does not exist: is --workdir the folder of a run?") from None
+        raise ValueError(f"{path} does not exist: is {path.parent} the folder of a run?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not JSON ({error})") from None
     if not isinstance(found, dict):

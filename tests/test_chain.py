@@ -156,6 +156,12 @@ def test_antithetic_steps_pair_up(batch):
         (lambda: respacing.space(50, "ddim30"), "no whole stride through 50 steps"),
         (lambda: respacing.space(50, "a,b"), "sections must be counts"),
         (lambda: respacing.space(50, "0"), "must keep at least one step"),
+        (lambda: respacing.respace(BETAS, respacing.space(60, "1")), "start at the noisiest level, step 59 or"),
+        (lambda: respacing.respace(BETAS, respacing.space(60, "10,1")), "the highest is 30; respacing.evenly"),
+        (lambda: respacing.respace(BETAS, respacing.space(60, "10,0")), "the highest is 29; respacing.evenly"),
+        (lambda: respacing.evenly(50, 0), "num_steps must be 1 to 50, the length of the chain, got 0"),
+        (lambda: respacing.evenly(50, 51), "num_steps must be 1 to 50, the length of the chain, got 51"),
+        (lambda: chains.linear(1), "betas must lie between 0 and 1, but betas"),
         (lambda: respacing.respace(BETAS, [0, 60]), "steps must increase within 0 to 59"),
         (lambda: respacing.respace(BETAS, [3, 3]), "steps must increase within 0 to 59"),
         (lambda: ddim(1.5), "eta must be in"),
@@ -173,7 +179,11 @@ def test_wrong_shapes():
     one = precond.denoiser_with_variance(lambda params, x, c_noise: x, None, chain.eps(BETAS))
     with pytest.raises(ValueError, match="a learned variance needs 6 output channels, got 3"):
         one(x, sigma)
-    with pytest.raises(ValueError, match="gradient must have the shape of x"):
+    with pytest.raises(ValueError, match="model must return a tuple of 2, each of floats of the shape of x"):
+        sample(
+            ancestral(reverse.learned()), lambda x, sigma: x, x, GRID, key=jax.random.key(0)
+        )  # two examples are no pair
+    with pytest.raises(ValueError, match="gradient must return floats of the shape of x"):
         guidance.classifier_guide(lambda x, sigma: x, lambda x, sigma: x[:, :1])(x, sigma)
     with pytest.raises(ValueError, match="log_prob must give one number per example"):
         guidance.log_prob_gradient(lambda x, sigma: x)(x, sigma)

@@ -1,6 +1,9 @@
 """The layout of DESIGN section 3: imports flow one way, files stay short, TensorFlow stays out."""
 
 import ast
+import subprocess
+import sys
+import tomllib
 
 import pytest
 
@@ -9,6 +12,7 @@ from tests.support.commands import ROOT, python
 # A part may import from its own layer's predecessors and from itself; parts of one layer do not import each other.
 LAYERS = [
     {"types"},
+    {"keys"},
     {"grids", "schedules", "predictions", "latents", "known"},
     {"precond", "guidance", "toy", "betas", "reverse", "sde", "editing"},
     {"boundary", "chain", "continuous", "respacing"},
@@ -18,6 +22,7 @@ LAYERS = [
     {"train", "data", "metrics", "interop"},
 ]
 ONLY_TYPES = {"nets", "augment"}
+WORDS = {"types", "keys"}
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # nets are what interop fills with published parameters.
 FILES = sorted(path for path in (ROOT / "jaxdiff").rglob("*.py"))
@@ -50,12 +55,22 @@ def test_imports_flow_one_way(path):
         return
     for other in imported_parts(path) - {part}:
         assert RANK[other] < RANK[part], f"{part} may not import {other}"
-        assert part not in ONLY_TYPES or other == "types", f"{part} may import types only, not {other}"
+        assert part not in ONLY_TYPES or other in WORDS, f"{part} may import {WORDS} only, not {other}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_short(path):
     assert len(path.read_text().splitlines()) <= 250
+
+
+def test_a_clone_in_the_current_folder_does_not_hide_an_editable_install(tmp_path):
+    """With package-dir setuptools makes a path of it; without, a finder, which Python asks last."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["package-dir"] == {"": "."}
+    (tmp_path / "jaxdiff").symlink_to(ROOT)
+    code = f"import sys; sys.path.append({str(ROOT)!r}); import jaxdiff; print(jaxdiff.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(ROOT / "jaxdiff" / "__init__.py")
 
 
 def test_nothing_imports_tensorflow_or_torch():

@@ -78,14 +78,14 @@ def test_the_student_is_the_identity_at_the_lowest_level(run):
     ("flags", "says"),
     [
         (["--sigma-data", "0.7"], "sigma_data=0.7, but that of teacher"),
-        (["--scales", "1"], "scales must be at least 2, got 1"),
-        (["--method", "ct", "--first-scales", "1"], "first_scales must be at least 2, got 1"),
+        (["--scales", "1"], "--scales must be at least 2, or 0, the default, got 1"),
+        (["--method", "ct", "--first-scales", "1"], "--first-scales must be at least 2, or 0, the default, got 1"),
         (["--method", "ict", "--scales", "5"], "start < end"),
-        (["--second-sigma", "100", "--num-steps", "2"], "sigma"),
-        (["--num-steps", "0"], "num_steps must be at least 1, got 0"),
+        (["--second-sigma", "100"], "--second-sigma must lie in (0.002, 80), got 100.0"),
+        (["--num-steps", "0"], "--num-steps must be at least 1, got 0"),
         (["--distance", "lpips"], "vgg"),
-        (["--method", "ect", "--stages", "0"], "stages must be at least 1, got 0"),
-        (["--target-decay", "1"], "target_decay must lie in [0, 1), got 1.0"),
+        (["--method", "ect", "--stages", "0"], "--stages must be at least 1, got 0"),
+        (["--target-decay", "1"], "--target-decay must lie in [0, 1), got 1.0"),
     ],
 )
 def test_training_refuses(flags, says, teacher, tmp_path, monkeypatch, capfd):
@@ -93,6 +93,15 @@ def test_training_refuses(flags, says, teacher, tmp_path, monkeypatch, capfd):
     flags = ["--teacher", teacher, *flags, "--workdir", workdir]
     assert says in refused("consistency_digits", flags, monkeypatch, capfd)
     assert not workdir.exists()
+
+
+def test_a_teacher_that_is_not_there_is_named_by_its_flag(tmp_path, monkeypatch, capfd):
+    flags = ["--data", "cifar10", "--teacher", tmp_path / "no", "--workdir", tmp_path / "run"]
+    said = refused("consistency_cifar", flags, monkeypatch, capfd)
+    assert (
+        f"--teacher {tmp_path}/no does not exist, and method cd needs one: give a run of experiments.edm_cifar" in said
+    )
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_teacher_of_another_kind_is_refused(run, tmp_path, monkeypatch, capfd):

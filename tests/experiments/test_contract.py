@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,6 +81,23 @@ def test_host_memory_does_not_grow_with_the_number_of_images(system_and_params, 
     assert large < small + 4_096 * 32 * 32 / 4, "far below the pixels of the larger request"
 
 
+def test_two_that_write_one_file_do_not_meet(tmp_path, monkeypatch):
+    """The second begins and ends while the first draws; the file is whole, and nothing else is left."""
+    system, seeds = SimpleNamespace(shape=(2, 2, 1)), np.arange(3)
+    request, deeper = draw.Request(heun(), grids.karras(1), seeds, None), [True]
+
+    def drawn(system, params, request):
+        yield np.full((2, 2, 2, 1), 7, np.uint8)
+        if deeper and deeper.pop():
+            draw.write(tmp_path / "samples.npz", system, params, request)
+        yield np.full((1, 2, 2, 1), 8, np.uint8)
+
+    monkeypatch.setattr(draw, "draw", drawn)
+    draw.write(tmp_path / "samples.npz", system, {}, request)
+    assert draw.read(tmp_path / "samples.npz")[0][:, 0, 0, 0].tolist() == [7, 7, 8]
+    assert [path.name for path in tmp_path.iterdir()] == ["samples.npz"]
+
+
 def test_sample_draws_from_a_run(smoke_run, tmp_path, capsys):
     out = tmp_path / "out"
     sample.main(sample.Config(smoke_run[0], sampler="dpmpp_2m", num_steps=3, seeds="5,0-2", label=7, out=out))
@@ -112,3 +131,11 @@ def test_help_names_every_field(capsys):
     text = capsys.readouterr().out
     for name in edm_digits.Config.__dataclass_fields__:
         assert f"--{name.replace('_', '-')}" in text
+
+
+@pytest.mark.full
+def test_a_seed_names_a_run_whatever_the_default_generator_is(smoke_run, tmp_path):
+    with jax.default_prng_impl("rbg"):
+        called("edm_digits", "--smoke", "--workdir", tmp_path / "run")
+    with np.load(smoke_run[0] / "samples.npz") as expected, np.load(tmp_path / "run" / "samples.npz") as found:
+        np.testing.assert_array_equal(found["images"], expected["images"])

@@ -1,19 +1,14 @@
 """The tool that makes sets of images, and training on what it made."""
 
-import dataclasses
-import importlib
 import json
 import sys
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli, dataset, runs, sources, stages
-from experiments.system import System
+from experiments import cli, dataset, runs, sources
 from jaxdiff.data import cifar_binary, folder, pipeline
-from jaxdiff.data.pixels import to_float
 from tests.support import cifar_archive, tiny
 from tests.support import prepared as tfds_files
 from tests.support.commands import RUN_FILES, called
@@ -56,8 +51,67 @@ def test_folder_of_photographs(tmp_path, monkeypatch, capfd):
         found = folder.load(tmp_path / dest)
         folder.check(found)
         assert found.labels.tolist() == [0, 0, 1, 1]
-        np.testing.assert_array_equal(found[2]["image"][0, 0], (1, 2, 3))
+        np.testing.assert_array_equal(found[2]["image"][0, 0], (255, 255, 255))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos", "set", "set.zip"]
+
+
+def test_broken_files_are_skipped_and_listed(tmp_path, monkeypatch, capfd):
+    whole = encoded(pixels(1)[0])
+    files = {f"{name}.png": whole for name in ("a/1", "b/1", "b/10", "b/2")}
+    source = write(tmp_path / "set", files | {"a/0.png": b"?", "b/9.png": whole[:-50], "c/1.png": b"", "x.txt": b""})
+    assert "a/0.png is no whole image" in refused(monkeypatch, capfd, "--source", source, "--dest", tmp_path / "out")
+    for dest in (tmp_path / "out", tmp_path / "out.zip"):
+        run(monkeypatch, "--source", source, "--dest", dest, "--skip-broken")
+        said = capfd.readouterr()
+        assert f"{source}: 7 images, 3 classes: 0 a (2), 1 b (4), 2 c (1)\n" in said.out
+        assert f"left out of {source}: 1 not read as images (x.txt)\n" in said.out
+        assert "3 broken files skipped (a/0.png, b/9.png, c/1.png): dataset.json lists them" in said.err
+        found = folder.load(dest)
+        assert (found.labels.tolist(), found.classes) == ([0, 1, 1, 1], ("a", "b", "c"))
+        listed = json.loads(found.files.read("dataset.json"))["skipped"]
+        assert [name for name, _ in listed] == [f"{name}.png" for name in ("a/0", "b/9", "c/1")]
+        assert all(why.startswith("is no whole image (") for _, why in listed)
+    only = write(tmp_path / "only", {"a.png": b"?"})
+    error = refused(monkeypatch, capfd, "--source", only, "--dest", tmp_path / "none", "--skip-broken")
+    assert "there are no images to write to" in error
+
+
+def test_background_split_and_no_classes(tmp_path, monkeypatch, capfd):
+    """On the command line as in training: train is taken of splits, and what is transparent is on white."""
+    image = encoded(Image.new("RGBA", (8, 8), (1, 2, 3, 0)))
+    source = write(tmp_path / "set", {"w/train/cat/1.png": image, "w/train/dog/1.png": image, "w/val/cat/2.png": image})
+    for flags, colour, classes, num in (
+        ((), (255, 255, 255), ("cat", "dog"), 2),
+        (("--background", "#0a00ff"), (10, 0, 255), ("cat", "dog"), 2),
+        (("--split", "val", "--no-classes"), (255, 255, 255), None, 1),
+    ):
+        dest = tmp_path / f"{len(list(tmp_path.iterdir()))}.zip"
+        run(monkeypatch, "--source", source, "--dest", dest, *flags)
+        found = folder.load(dest)
+        assert (found[0]["image"][0, 0].tolist(), found.classes, len(found)) == (list(colour), classes, num)
+    assert "left out of" in (out := capfd.readouterr().out)
+    assert "1 of other splits (w/val/cat/2.png)" in out
+    straight = sources.training(str(source), type("System", (), {"shape": (8, 8, 3), "num_classes": 2, "data": None}))
+    assert (straight.classes, straight[0]["image"][0, 0].tolist()) == (("cat", "dog"), [255, 255, 255])
+    about = {"num": 2, "classes": {0: "cat", 1: "dog"}, "split": "train", "left_out": {"of other splits": 1}}
+    assert sources.about(straight) == about
+    assert f"{source}: 2 images, those of train, 2 classes: 0 cat (1), 1 dog (1)\n" in capfd.readouterr().out
+
+
+def test_of_several_frames_the_first_is_taken_and_said(tmp_path, monkeypatch, capfd):
+    first, second = (Image.fromarray(image) for image in pixels(2, (8, 8, 3)))
+    several = {"save_all": True, "append_images": [second]}
+    files = {f"{form}.{form}": encoded(first, form, **several) for form in ("png", "tiff")}
+    run(
+        monkeypatch,
+        "--source",
+        write(tmp_path / "set", files | {"x.png": encoded(first)}),
+        "--dest",
+        tmp_path / "a.zip",
+    )
+    assert "2 of them have more frames, of which the first is taken" in capfd.readouterr().err
+    batch = pipeline.take(folder.load(tmp_path / "a.zip"), np.arange(3))
+    np.testing.assert_array_equal(batch["image"], np.stack([first] * 3))
 
 
 def test_grey_set_again_with_its_labels(tmp_path, monkeypatch):
@@ -73,9 +127,12 @@ def test_cifar_archive_and_prepared_data_set(tmp_path, monkeypatch):
     layout = cifar_binary.CIFAR100._replace(rows={"train": 7, "test": 4})
     monkeypatch.setattr(cifar_binary, "CIFAR100", layout)
     data = cifar_archive.images(layout)
-    cifar_archive.pack(tmp_path / "cifar.tar.gz", cifar_archive.files(data, layout), layout.folder)
+    names = [f"class_{i}" for i in range(100)]
+    said = {"fine_label_names.txt": "\n".join([*names, "", ""]).encode()}
+    cifar_archive.pack(tmp_path / "cifar.tar.gz", said | cifar_archive.files(data, layout), layout.folder)
     flags = ["--source", tmp_path / "cifar.tar.gz", "--dest", tmp_path / "a.zip", "--split", "test"]
     run(monkeypatch, *flags)
+    assert folder.load(tmp_path / "a.zip").classes == tuple(names)
     batch = pipeline.take(folder.load(tmp_path / "a.zip"), np.arange(4))
     np.testing.assert_array_equal(batch["image"], data["test"][0])
     np.testing.assert_array_equal(batch["label"], data["test"][1])
@@ -95,12 +152,27 @@ def test_bad_input(tmp_path, monkeypatch, capfd):
     cases = [
         (["--source", tmp_path / "absent"], "--source must be a folder, a zip file, a CIFAR archive or tfds:NAME"),
         (["--source", "tfds:no_such_data"], "tensorflow-datasets knows no data set 'no_such_data'"),
+        (["--source", "tfds:"], "tensorflow-datasets cannot read '': "),
+        (["--source", "tfds:mnist:9.9.9"], "cannot be loaded at version 9.9.9, only"),
         (["--source", photos(tmp_path / "p")], "cat/2.jpg has 64 x 33 pixels, but"),
         (["--source", source, "--transform", "center-crop"], "--transform center-crop needs --width"),
         (["--source", source, "--height", "8"], "width and height must be positive, got 0, 8"),
-        (["--source", source, "--max-images", "-1"], "max_images must be 0 or more, got -1"),
-        (["--source", write(tmp_path / "bad.zip", files_of(pixels(3)) | {"x.png": b"?"})], "x.png is no whole PNG"),
-        (["--source", write(tmp_path / "deep", {"a.png": encoded(Image.new("I;16", (8, 8)))})], "more than 8 bits"),
+        (["--source", source, "--max-images", "-1"], "--max-images must be at least 1, or 0, the default, got -1"),
+        (["--source", write(tmp_path / "bad.zip", files_of(pixels(3)) | {"x.png": b"?"})], "x.png is no whole image"),
+        (
+            ["--source", write(tmp_path / "deep", {"a.tif": encoded(Image.new("F", (8, 8)), "tiff")})],
+            "mode F, whose range",
+        ),
+        (["--source", source, "--max-pixels", "0"], "--max-pixels must be at least 1, got 0"),
+        (
+            ["--source", source, "--split", "test"],
+            "a.zip has no folders of splits such as train and test, so split='test'",
+        ),
+        (["--source", source, "--background", "#ffffff00"], "--background must be an opaque colour such as white or"),
+        (
+            ["--source", source, "--max-pixels", "63"],
+            "img00000000.png has 64 pixels, more than 63: make it smaller, or",
+        ),
         (["--source", source, "--width", "8", "--height", "9", "--transform", "center-crop-dhariwal"], "makes squares"),
     ]
     for flags, says in cases:
@@ -116,71 +188,25 @@ def test_bad_input(tmp_path, monkeypatch, capfd):
 
 
 def test_training_on_what_was_made(tmp_path, monkeypatch):
-    write(tmp_path / "photos", files_of(pixels(30, (12, 10, 1)), np.arange(30) % 10))
+    names = [f"no. {i}" for i in range(1, 11)]  # in natural order: 10 is the last
+    images = enumerate(pixels(30, (12, 10, 1)))
+    write(tmp_path / "photos", {f"photos/{names[i % 10]}/{i}.png": encoded(image) for i, image in images})
     flags = ["--width", "8", "--channels", "1", "--transform", "center-crop", "--dest", tmp_path / "set.zip"]
     run(monkeypatch, "--source", tmp_path / "photos", *flags)
     with tiny.networks():
         called("edm_digits", "--smoke", "--data", tmp_path / "set.zip", "--workdir", tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} >= RUN_FILES
     report = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert (report["step"], report["metrics"]) == (8, {})
+    assert report["step"] == 8
+    assert "frechet_pixels" in report["metrics"], "no digits, but pixels all the same"
+    assert "svm_accuracy" not in report["metrics"]
+    assert report["data"] == {"num": 30, "classes": {str(i): name for i, name in enumerate(names)}}
     assert runs.of_run(tmp_path / "run")[0].data == str(tmp_path / "set.zip")
-
-
-class Wanted:
-    """What `sources` looks at in a system."""
-
-    shape, num_classes, data = (8, 8, 1), 3, None
-
-
-@pytest.mark.parametrize(
-    ("files", "says"),
-    [
-        (files_of(pixels(3)), "has no labels, but the network has 3 classes: give it a dataset.json"),
-        (files_of(pixels(3), [0, 1, 3]), "has a label 3, but the network has 3 classes"),
-        (files_of(pixels(3, (8, 8, 3)), [0, 1, 2]), r"has images \(8, 8, 3\), the network \(8, 8, 1\)"),
-        (files_of(pixels(3), [0, 1, 2]) | {"00000/img00000002.png": b"?"}, r"img00000002.png is no whole PNG or JPEG"),
-    ],
-)
-def test_what_does_not_fit_the_system_is_refused(files, says, tmp_path):
-    with pytest.raises(ValueError, match=says):
-        sources.training(str(write(tmp_path / "set", files)), Wanted)
-    with pytest.raises(
-        ValueError, match="must be digits, cifar10, or a folder or zip of images, and there is no cifar-10"
-    ):
-        sources.training("cifar-10", Wanted)
-
-
-def test_a_set_without_labels_trains_a_system_without_classes(tmp_path):
-    system = type("System", (), {"shape": (8, 8, 1), "num_classes": 0, "data": None})
-    source = sources.training(str(write(tmp_path / "set.zip", files_of(pixels(4)))), system)
-    assert next(pipeline.batches(source, 4, 0))["label"].tolist() == [-1] * 4
-
-
-@pytest.mark.parametrize("name", ["edm_cifar", "ddpm_cifar", "score_sde_cifar", "consistency_cifar"])
-def test_a_path_gets_the_network_of_cifar10(name):
-    module = importlib.import_module(f"experiments.{name}")
-    flags = {"method": "ict"} if name == "consistency_cifar" else {}
-    path, cifar = (module.resolve(module.Config(data=data, **flags)) for data in ("photos-32.zip", "cifar10"))
-    assert dataclasses.replace(path, data="cifar10") == cifar
-    assert module.system(path).shape == (32, 32, 3)
-
-
-def test_bytes_train_as_their_floats_do(tmp_path):
-    """A system of one parameter, trained on a zip file and on the same images as floats."""
-
-    def loss(params, key, batch):
-        assert batch["image"].dtype == np.float32
-        return jnp.mean((params - batch["image"]) ** 2, axis=(1, 2, 3)) + 0 * batch["label"]
-
-    system = System(lambda key: jnp.zeros(()), loss, None, None, None, shape=(8, 8, 1), num_classes=10)
-    images = pixels(20)
-    path = write(tmp_path / "set.zip", files_of(images, np.arange(20) % 10))
-    of_path = sources.training(str(path), system)
-    of_floats = pipeline.ArraySource(image=to_float(images), label=np.arange(20, dtype=np.int32) % 10)
-    found = []
-    for name, source in (("bytes", of_path), ("floats", of_floats)):
-        config = stages.Training(workdir=tmp_path / name, batch_size=8, steps=5, warmup=0, grid_every=0)
-        found.append(stages.train(config, system, source, stages.check(config)))
-    assert float(found[0].params) == pytest.approx(float(found[1].params), rel=1e-5)  # compiled as two programs
-    assert found[0].params != 0
+    moved = (tmp_path / "set.zip").rename(tmp_path / "moved.zip")
+    with tiny.networks():
+        called("edm_digits", "--smoke", "--data", moved, "--workdir", tmp_path / "run")
+        assert runs.of_run(tmp_path / "run")[0].data == str(moved), "the same images at another place"
+        write(tmp_path / "photos", {"photos/no. 3/02.png": encoded(pixels(1, (12, 10, 1), seed=5)[0])})
+        run(monkeypatch, "--source", tmp_path / "photos", *flags)
+        with pytest.raises(cli.InputError, match="holds a run with data_digest"):
+            called("edm_digits", "--smoke", "--data", tmp_path / "set.zip", "--workdir", tmp_path / "run")

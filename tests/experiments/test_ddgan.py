@@ -43,10 +43,10 @@ def test_ablations_run(ablation, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--num-steps", "0"], "num_steps must be at least 1, got 0"),
+        (["--num-steps", "0"], "--num-steps must be at least 1, got 0"),
         (["--gamma", "-1"], "gamma must be at least 0, got -1.0"),
-        (["--discriminator-rate", "0"], "discriminator_rate must be positive, got 0.0"),
-        (["--latent-dim", "-1"], "latent_dim must be at least 0, got -1"),
+        (["--discriminator-rate", "0"], "--discriminator-rate must be above 0, got 0.0"),
+        (["--latent-dim", "-1"], "--latent-dim must be at least 0, got -1"),
         (["--beta-min", "30"], "beta_min"),
     ],
 )

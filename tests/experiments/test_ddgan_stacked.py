@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import ddgan_stacked, draw, evaluate, runs, stacked, workdir
+from experiments import claim, ddgan_stacked, draw, evaluate, runs, stacked, workdir
 from jaxdiff.data import digits
 from jaxdiff.data import stacked as sources
 from jaxdiff.metrics import modes
@@ -51,8 +51,8 @@ def test_one_stack_is_one_mode(tmp_path):
 
 def test_a_run_s_system_brings_its_data(tmp_path):
     config = ddgan_stacked.resolve(ddgan_stacked.Config(workdir=tmp_path / "run", num_samples=8))
-    workdir.claim(config.workdir, "ddgan_stacked", config)
-    found, system = runs.of_run(config.workdir)
+    with claim.claimed(config.workdir, "ddgan_stacked", config):
+        found, system = runs.of_run(config.workdir)
     assert found == config
     example = system.data.source()[0]
     assert example["image"].shape == system.shape == (8, 8, 3)
@@ -99,13 +99,13 @@ def test_stacked_mnist_by_the_same_command(mnist, tiny_networks, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--num-steps", "0"], "num_steps must be at least 1, got 0"),
+        (["--num-steps", "0"], "--num-steps must be at least 1, got 0"),
         (
             ["--data", "stacked_mnist", "--batch-size", "30"],
             "batch_size must be divisible by 4, the minibatch deviation's group, got 30",
         ),
-        (["--latent-dim", "-1"], "latent_dim must be at least 0, got -1"),
-        (["--judge-steps", "0"], "judge_steps must be at least 1, got 0"),
+        (["--latent-dim", "-1"], "--latent-dim must be at least 0, got -1"),
+        (["--judge-steps", "0"], "--judge-steps must be at least 1, got 0"),
         (["--data", "digits"], "digits"),
         (["--data", "stacked_mnist"], "MNIST is not prepared"),
     ],

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from experiments import bound, ddpm, ddpm_cifar, ddpm_digits, draw, evaluate, sample
+from jaxdiff import betas as chains
+from jaxdiff import grids
 from jaxdiff.data import digits
+from jaxdiff.train.checkpoint import Checkpoints
 from tests.support import tiny
 from tests.support.commands import RUN_FILES, called, refused
 from tests.support.tiers import full
@@ -18,7 +21,7 @@ from tests.support.tiers import full
 def run(tiny_networks, tmp_path_factory):
     """A smoke run with the tiny network."""
     folder = tmp_path_factory.mktemp("ddpm") / "run"
-    called("ddpm_digits", "--smoke", "--workdir", folder)
+    called("ddpm_digits", "--smoke", "--label-dropout", "0.1", "--workdir", folder)
     return folder
 
 
@@ -26,6 +29,20 @@ def test_smoke_writes_every_file(run):
     assert {path.name for path in run.iterdir()} >= RUN_FILES
     report = json.loads((run / "report.json").read_text())
     assert (report["sampler"], report["nfe"]) == ("ddim", 4)
+
+
+@pytest.mark.full
+def test_steps_drawn_by_their_losses(tiny_networks, tmp_path):
+    """With accumulation; the history is saved, and goes on with the run."""
+    flags = ("--times", "loss_aware", "--objective", "vlb", "--chain-length", "50", "--accumulate", "2")
+    flags += ("--num-samples", "4", "--num-steps", "2", "--batch-size", "16", "--workdir", tmp_path)
+    called("ddpm_digits", "--steps", "2", *flags)
+    called("ddpm_digits", "--steps", "4", *flags)
+    config = ddpm_digits.Config(times="loss_aware", objective="vlb", chain_length=50, accumulate=2)
+    like = jax.eval_shape(ddpm_digits.system(config).learning.create, jax.random.key(0))
+    state = Checkpoints(tmp_path).restore(like).state
+    assert int(state.step) == 4
+    assert int(state.history.counts.sum()) == 4 * 16
 
 
 def test_the_bound_of_a_run(run):
@@ -51,6 +68,17 @@ def test_every_sampler_draws_from_the_run(run, sampler, tmp_path):
     images, labels = draw.read(out / "samples.npz")
     assert images.shape == (4, 8, 8, 1)
     assert labels.tolist() == [0, 1, 2, 3]
+
+
+def test_steps_that_fall_on_one_level_are_one_step(run, tmp_path, capsys):
+    """The chain knows 50 levels, some of them beyond the Karras grid's ends."""
+    sample.main(sample.Config(workdir=run, sampler="heun", num_steps=40, seeds="0-3", out=tmp_path))
+    levels = chains.sigmas(chains.cosine(50))[:-1]
+    asked = grids.karras(40, max(0.002, levels[-1]), min(80.0, levels[0]))[:-1]
+    known = {int(np.argmin(np.abs(levels - sigma))) for sigma in asked}
+    assert len(known) < 40
+    assert f"{len(known)} steps in the place of 40" in capsys.readouterr().out
+    assert draw.read(tmp_path / "samples.npz")[0].std() > 0
 
 
 def test_an_image_is_a_function_of_its_seed(run, tmp_path):
@@ -102,7 +130,7 @@ def test_data_off_the_grey_levels_of_the_run_are_refused():
         (["--num-steps", "60", "--chain-length", "50"], "num_steps=60 exceeds chain_length=50"),
         (["--schedule", "linear", "--chain-length", "20", "--num-steps", "4"], "alpha_bar is 0"),
         (["--schedule", "linear", "--chain-length", "10", "--num-steps", "4"], "betas must lie between 0 and 1"),
-        (["--ddim-eta", "2"], "eta must be in"),
+        (["--ddim-eta", "2"], "--ddim-eta must lie in [0, 1], got 2.0"),
         (["--prediction", "noise"], "noise"),
     ],
 )
@@ -116,9 +144,9 @@ def test_training_refuses(flags, says, tmp_path, monkeypatch, capfd):
     ("module", "flags", "says"),
     [
         ("evaluate", ["--elbo", "--heldout-images", "900"], "heldout_images must be 1 to 899, got 900"),
-        ("evaluate", ["--elbo", "--heldout-images", "0"], "heldout_images must be 1 to 899, got 0"),
-        ("sample", ["--num-steps", "51"], "cannot keep 51 of the 50 steps"),
-        ("sample", ["--sampler", "ddim", "--eta", "-1"], "eta must be in"),
+        ("evaluate", ["--elbo", "--heldout-images", "0"], "--heldout-images must be at least 1, got 0"),
+        ("sample", ["--num-steps", "51"], "num_steps must be 1 to 50, the length of the chain, got 51"),
+        ("sample", ["--sampler", "ddim", "--eta", "-1"], "--eta must lie in [0, 1]"),
     ],
 )
 def test_a_run_refuses(run, module, flags, says, monkeypatch, capfd):

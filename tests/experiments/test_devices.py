@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import ddgan_25gaussians, ddgan_cifar, devices, edm_digits, runs, stages, workdir
+from experiments import claim, ddgan_25gaussians, ddgan_cifar, devices, edm_digits, runs, stages
 
 CONFIG = edm_digits.Config(model_channels=8)
 
@@ -39,6 +39,22 @@ def test_what_does_not_fit_is_refused_before_anything_is_written():
         ddgan_25gaussians.of_points(ddgan_25gaussians.Config(remat=True))
 
 
+def test_a_smoke_run_on_cpus_is_compiled_quickly(monkeypatch):
+    flag = "jax_disable_most_optimizations"
+    before = jax.config.read(flag)
+    try:
+        jax.config.update(flag, False)
+        devices.compile_quickly(edm_digits.Config(smoke=True))
+        assert not jax.config.read(flag)  # the variable of the suite decides
+        monkeypatch.delenv(flag.upper(), raising=False)
+        devices.compile_quickly(edm_digits.Config())
+        assert not jax.config.read(flag)
+        devices.compile_quickly(edm_digits.Config(smoke=True))
+        assert jax.config.read(flag)
+    finally:
+        jax.config.update(flag, before)
+
+
 def test_a_network_computes_as_the_flags_say():
     assert edm_digits.network(CONFIG).dtype is None
     net = edm_digits.network(replace(CONFIG, dtype="bfloat16", remat=True))
@@ -48,13 +64,14 @@ def test_a_network_computes_as_the_flags_say():
 def test_a_run_goes_on_on_other_devices(tmp_path):
     """Where it runs is not part of what it is; a config from before these fields is read by their defaults."""
     folder = tmp_path / "run"
-    workdir.claim(folder, "edm_digits", CONFIG)
-    workdir.claim(folder, "edm_digits", replace(CONFIG, fsdp=4, distributed=True, num_processes=2))
+    for told in (CONFIG, replace(CONFIG, fsdp=4, distributed=True, num_processes=2)):
+        with claim.claimed(folder, "edm_digits", told):
+            assert not claim.check(folder, "edm_digits", CONFIG)
     with pytest.raises(ValueError, match="accumulate=1, not 2"):
-        workdir.claim(folder, "edm_digits", replace(CONFIG, accumulate=2))
+        claim.check(folder, "edm_digits", replace(CONFIG, accumulate=2))
     written = json.loads((folder / "config.json").read_text())
     new = set(devices.Devices.__dataclass_fields__) | {"keep_every"}
     (folder / "config.json").write_text(json.dumps({k: v for k, v in written.items() if k not in new}))
-    workdir.claim(folder, "edm_digits", CONFIG)
+    assert not claim.check(folder, "edm_digits", CONFIG)
     config, _ = runs.of_run(folder)
     assert config == replace(CONFIG, workdir=folder)

@@ -53,7 +53,7 @@ def test_rows_of_the_paper_s_table_2(recipe):
 @pytest.mark.parametrize(("recipe", "row"), [("cond_vp", "A"), ("uncond_ve", "C"), ("cond_vp", "F")])
 def test_loss_of_a_row_is_finite(recipe, row):
     """With its own network; rows train with the tiny one in test_smoke.py."""
-    config = edm_cifar.resolve(edm_cifar.Config(smoke=True, recipe=recipe, row=row))
+    config = edm_cifar.smoke(edm_cifar.resolve(edm_cifar.Config(recipe=recipe, row=row)))
     system = edm_cifar.system(config)
     params = jax.jit(system.init)(jax.random.key(0))
     batch = {"image": jnp.zeros((4, 8, 8, 1)), "label": jnp.arange(4)}

@@ -12,14 +12,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import draw, drawn, edm_digits, evaluate, inception, inception_features, runs, shards, stages, workdir
+from experiments import (
+    claim,
+    draw,
+    drawn,
+    edm_digits,
+    evaluate,
+    inception,
+    inception_features,
+    runs,
+    shards,
+    stages,
+    workdir,
+)
 from jaxdiff.data import digits
 from jaxdiff.metrics.inception import Features
 from jaxdiff.metrics.inception_score import inception_score
 from jaxdiff.metrics.kid import kid
 from jaxdiff.metrics.prdc import prdc
 from jaxdiff.types import expand
-from tests.support import forge
+from tests.support import forge, image_set
 from tests.support.commands import called, refused
 from tests.support.inception_file import published
 
@@ -43,7 +55,8 @@ PARAMS, STEP = {"weights": np.ones(3, np.float32)}, 8
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A run as training leaves it, of a system that needs no parameters."""
-    folder = workdir.claim(tmp_path / "run", "edm_digits", stages.smoke(edm_digits.Config()))
+    with claim.claimed(tmp_path / "run", "edm_digits", stages.smoke(edm_digits.Config())) as folder:
+        pass
     images = np.random.default_rng(1).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
     np.savez(folder / "samples.npz", images=images)
     workdir.write_json(folder / "report.json", {"experiment": "edm_digits", "metrics": {"svm_accuracy": 0.5}})
@@ -81,7 +94,7 @@ def small(monkeypatch):
     projections = Projections()
     monkeypatch.setattr(inception, "extractor", projections)
     monkeypatch.setattr(inception, "load_inception", lambda path, sha256: None)
-    monkeypatch.setattr(inception, "WIDTH", WIDTH)
+    monkeypatch.setattr(inception_features, "WIDTH", WIDTH)
     monkeypatch.setattr(inception, "SHARD", 4)
     monkeypatch.setattr(inception_features, "SHARD", 4)
     return projections
@@ -255,6 +268,90 @@ def test_another_samples_file(run, small, tmp_path):
     assert report(out)["inception"]["folder"] != found["folder"]
 
 
+def test_files_of_adm(run, small, tmp_path):
+    """Samples as arr_0 and arr_1; a reference batch with images, statistics of all data, and sFID's beside them."""
+    rng = np.random.default_rng(0)
+    ours, theirs = (rng.integers(0, 256, (24, 8, 8, 1), dtype=np.uint8) for _ in range(2))
+    np.savez(tmp_path / "samples_24x8x8x1.npz", ours, np.arange(24))
+    pool = small.extract(theirs).pool.astype(np.float64)
+    published = {"mu": pool.mean(0) + 1, "sigma": np.cov(pool.T), "mu_s": np.zeros(9), "sigma_s": np.eye(9)}
+    np.savez(tmp_path / "batch.npz", theirs, **published)
+    np.savez(tmp_path / "images.npz", arr_0=theirs)
+    np.savez(tmp_path / "features.npz", pool_3=pool.astype(np.float32))
+    found = {}
+    for name, metrics in (("batch", "fid,kid,pr"), ("images", "fid,kid,pr"), ("features", "fid")):
+        given = {"num": None, "samples": tmp_path / "samples_24x8x8x1.npz", "bootstrap": 0, "reference_num": 0}
+        evaluate.main(options(run, metrics=metrics, reference=tmp_path / f"{name}.npz", **given))
+        found[name] = report(tmp_path)["inception"]
+        assert (found[name]["num"], found[name]["reference"]) == (24, str(tmp_path / f"{name}.npz"))
+    fake = small.extract(ours).pool.astype(np.float64)
+    distance = frechet_of_few(fake, pool)
+    assert found["images"]["metrics"]["fid"] == pytest.approx(distance, rel=1e-6)
+    assert found["features"]["metrics"]["fid"] == pytest.approx(distance, rel=1e-5)
+    shifted = distance + np.sum((fake.mean(0) - pool.mean(0) - 1) ** 2) - np.sum((fake.mean(0) - pool.mean(0)) ** 2)
+    assert found["batch"]["metrics"]["fid"] == pytest.approx(shifted, rel=1e-6)
+    for name in ("batch", "images"):
+        metrics = found[name]["metrics"]
+        assert metrics["kid"] == pytest.approx(kid(pool, fake).mean, rel=1e-6)
+        four = [metrics[each] for each in ("precision", "recall", "density", "coverage")]
+        assert four == pytest.approx(list(prdc(pool, fake)), rel=1e-12)
+        assert found[name]["reference_num"] == 24
+    small.seen = 0
+    np.savez(tmp_path / "images.npz", arr_0=ours)  # other images under the same name
+    evaluate.main(options(run, metrics="fid", reference=tmp_path / "images.npz", **given))
+    assert report(tmp_path)["inception"]["metrics"]["fid"] == pytest.approx(0, abs=1e-6)
+
+
+def test_features_of_image_files_are_kept_by_their_content(tmp_path):
+    """Not by their place: the same images elsewhere are the same, others at the same place and other shares are not."""
+    system = type("System", (), {"shape": (8, 8, 1), "num_classes": 0, "data": None})
+
+    def key(place, seed=0, held_out=0.0):
+        path = image_set.write(tmp_path / place / "set.zip", image_set.files_of(image_set.pixels(8, seed=seed)))
+        run_config = type("Config", (), {"data": str(path), "held_out": held_out})
+        return inception_features.compared(None, ["fid"], run_config, system).key
+
+    for place in "ab":
+        (tmp_path / place).mkdir()
+    first = key("a")
+    assert key("b") == first
+    assert len({first, key("b", held_out=0.25), key("b", held_out=0.5), key("a", seed=1)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("flag", "arrays", "says"),
+    [
+        ("samples", {"mu": np.zeros(3)}, "it holds mu, none of images, arr_0, samples: statistics are for --reference"),
+        ("samples", {"x": np.zeros(3)}, "is not a samples.npz: it holds x, none of images, arr_0, samples"),
+        (
+            "samples",
+            {"arr_0": np.zeros((9, 8, 8, 1))},
+            "must hold arr_0 uint8 [N, H, W, C] and labels [N], got float64",
+        ),
+        ("samples", {"arr_0": np.array([{}], object)}, "is not a samples.npz (Object arrays cannot be loaded"),
+        (
+            "samples",
+            {"arr_0": np.zeros((9, 8, 8, 1), np.uint8), "arr_1": np.zeros(8)},
+            "must hold arr_0 uint8 [N, H, W, C] and arr_1 [N], got uint8 [9, 8, 8, 1] and [8]",
+        ),
+        ("reference", {"arr_0": np.zeros((9, 8, 8, 1))}, "must hold arr_0 uint8 [N, H, W, C]"),
+        ("reference", {"x": np.zeros(3)}, "a.npz is no .npz with numbers mu and sigma"),
+        ("reference", {"pool_3": np.zeros((5, 3))}, "got [3] and [3, 3]"),
+        ("reference", {"mu": np.array([{}], object), "sigma": np.eye(1)}, "is no .npz with numbers mu and sigma"),
+    ],
+)
+def test_files_that_hold_something_else(flag, arrays, says, run, tmp_path, monkeypatch, capfd):
+    np.savez(tmp_path / "a.npz", **arrays)
+    flags = ["--workdir", run, "--metrics", "fid", "--num", "9", f"--{flag}", tmp_path / "a.npz"]
+    assert says in refused("evaluate", flags, monkeypatch, capfd)
+    np.save(tmp_path / "a.npy", np.zeros(3))
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04}q\x00.")
+    for name in ("a.npy", "a.pkl"):
+        error = refused("evaluate", [*flags[:-1], tmp_path / name], monkeypatch, capfd)
+        assert f"{name} is {'not a samples' if flag == 'samples' else 'no '}.npz" in error
+        assert "allow_pickle" not in error
+
+
 def test_another_step_sampler_or_parameters_have_another_folder(run):
     _, system = runs.of_run(run)
     names = [
@@ -273,14 +370,18 @@ def test_another_step_sampler_or_parameters_have_another_folder(run):
         (["--metrics", "fid,magic"], "metrics must be some of fid,kid,pr,is, got 'magic'"),
         (["--num", "1"], "num must be at least 2 for fid, got 1"),
         (["--metrics", "is,fid", "--num", "19"], "num must be at least 20 for is, got 19"),
-        (["--num", "-5"], "num must be at least 2 for fid, got -5"),
+        (["--num", "-5"], "--num must be at least 1, got -5"),
         (["--metrics", "pr", "--reference-num", "3"], "reference_num must be at least 4 for pr, got 3"),
-        (["--trials", "0"], "trials and batch_size must be at least 1"),
+        (["--trials", "0"], "--trials must be at least 1, got 0"),
         (["--bootstrap", "1"], "bootstrap 0 or at least 2"),
         ([], "needs its weights, pt_inception-2015-12-05-6726825d.pth, got None, which is no file"),
         (["--inception", "absent.pth"], "needs its weights, pt_inception-2015-12-05-6726825d.pth, got absent.pth"),
         (["--reference", "absent.npz"], "absent.npz does not exist: give an .npz with mu [2048]"),
-        (["--metrics", "kid,fid", "--reference", "a.npz"], "kid compare images, for which --reference a.npz is no"),
+        (
+            ["--metrics", "kid,fid", "--reference", "a.npz"],
+            "kid compare images, and --reference a.npz holds none (named",
+        ),
+        (["--metrics", "is", "--num", "20", "--reference", "a.npz"], "is compares with nothing: leave out --reference"),
         (["--samples", "absent.npz"], "absent.npz does not exist: draw samples first"),
         (["--samples", "absent.npz", "--trials", "2"], "samples are one trial, got trials=2"),
     ],
@@ -316,7 +417,7 @@ def test_fewer_samples_or_steps_than_asked_for(run, small, monkeypatch, capfd):
     flags = ["--workdir", run, "--metrics", "fid", "--num", "100"]
     error = refused("evaluate", [*flags, "--samples", run / "samples.npz"], monkeypatch, capfd)
     assert "holds 40 images, fewer than num=100" in error
-    assert "num_steps must be at least 1, got 0" in refused(
+    assert "--num-steps must be at least 1, got 0" in refused(
         "evaluate", [*flags, "--num-steps", "0"], monkeypatch, capfd
     )
 

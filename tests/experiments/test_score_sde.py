@@ -94,9 +94,9 @@ def test_images_that_are_not_finite_are_never_written(run, tmp_path):
     ("flags", "says"),
     [
         (["--beta-min", "30"], "need 0 < beta_min < beta_max, got 30.0, 20.0"),
-        (["--sde", "ve", "--sigma-min", "0"], "need 0 < sigma_min < sigma_max"),
-        (["--epsilon", "1"], "epsilon must lie between 0 and 1, got 1.0"),
-        (["--snr", "0"], "snr must be positive, got 0.0"),
+        (["--sde", "ve", "--sigma-min", "0"], "--sigma-min must be above 0"),
+        (["--epsilon", "1"], "--epsilon must lie in (0, 1), got 1.0"),
+        (["--snr", "0"], "--snr must be above 0, got 0.0"),
         (["--num-steps", "20"], "VP's chain needs more than beta_max=20.0 steps, got 20"),
     ],
 )
@@ -110,10 +110,10 @@ def test_training_refuses(flags, says, tmp_path, monkeypatch, capfd):
     ("module", "flags", "says"),
     [
         ("evaluate", ["--likelihood", "--heldout-images", "900"], "heldout_images must be 1 to 899, got 900"),
-        ("evaluate", ["--likelihood", "--probes", "-1"], "probes must be 0 or more, got -1"),
+        ("evaluate", ["--likelihood", "--probes", "-1"], "--probes must be at least 0, got -1"),
         ("evaluate", ["--elbo"], "this run has no chain of steps"),
         ("sample", ["--sampler", "ode", "--tolerance", "1e-9"], "below what float32 can meet: ask for 1.2e-06 or more"),
-        ("sample", ["--sampler", "pc", "--snr", "-1"], "snr must be positive, got -1.0"),
+        ("sample", ["--sampler", "pc", "--snr", "-1"], "--snr must be above 0, got -1.0"),
     ],
 )
 def test_a_run_refuses(run, module, flags, says, monkeypatch, capfd):

@@ -179,8 +179,8 @@ def test_new_points_go_on_where_they_stopped():
     [
         (["--only", "edm", "ddgan-4"], "only has unknown rows edm; known are edm-heun-18"),
         (["--data", "cifar10"], "cifar10"),
-        (["--num-samples", "3"], "num_samples must be at least 4, got 3"),
-        (["--timing-batch", "0"], "timing_batch must be at least 1, got 0"),
+        (["--num-samples", "3"], "--num-samples must be at least 4, got 3"),
+        (["--timing-batch", "0"], "--timing-batch must be at least 1, got 0"),
     ],
 )
 def test_bad_flags_are_refused(flags, says, tmp_path, monkeypatch, capfd):

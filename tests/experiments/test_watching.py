@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import ddgan_25gaussians, draw, points, runs, stages, watching, workdir
+from experiments import claim, ddgan_25gaussians, draw, points, runs, stages, watching, workdir
 from experiments.picture import image_grid
 from jaxdiff.train.checkpoint import Checkpoints
 from tests.support import watched_run
@@ -80,8 +80,9 @@ def test_a_run_goes_on_with_other_flags(tmp_path):
 def test_flags_are_not_part_of_what_a_run_is(tmp_path):
     folder = tmp_path / "run"
     config = watched_run.CONFIG
-    workdir.claim(folder, "edm_digits", config)
-    workdir.claim(folder, "edm_digits", replace(config, tensorboard=True, wandb="x", grid_every=7, profile=3))
+    for told in (config, replace(config, tensorboard=True, wandb="x", grid_every=7, profile=3)):
+        with claim.claimed(folder, "edm_digits", told):
+            pass
     assert not set(json.loads((folder / "config.json").read_text())) & set(watching.Watching.__dataclass_fields__)
     assert set(watching.Watching.__dataclass_fields__) <= set(workdir.WHERE)
 
@@ -113,8 +114,8 @@ def test_what_is_not_finite_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"grid_every": -1}, "grid_every must be at least 0, got -1"),
-        ({"profile": -2}, "profile must be at least 0, got -2"),
+        ({"grid_every": -1}, "--grid-every must be at least 0, got -1"),
+        ({"profile": -2}, "--profile must be at least 0, got -2"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(change, says):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cli
+from experiments import cli, waiting
 
 ROOT = Path(__file__).parents[2]
 RUN_FILES = {"config.json", "metrics.jsonl", "checkpoints", "samples.png", "samples.npz", "report.json"}
@@ -42,6 +42,7 @@ def called(module, *flags):
 def refused(module, flags, monkeypatch, capfd):
     """The one line that a command ends with."""
     monkeypatch.setattr(sys, "argv", ["prog", *map(str, flags)])
+    monkeypatch.setattr(waiting, "QUIET", float("inf"))  # what a slow machine is at is said in lines of their own
     named = importlib.import_module(f"experiments.{module}")
     with pytest.raises(SystemExit) as stop:
         cli.run(named.main, named.Config, prog=f"experiments.{module}")

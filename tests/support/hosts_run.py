@@ -1,7 +1,8 @@
 """Small runs over all devices of one or more processes: python -m tests.support.hosts_run RUNS [PORT NUM ID].
 
 RUNS is JSON, [[workdir, fsdp, stop], ...]: this process gets SIGTERM at batch `stop`, -1 for never. With PORT it is
-process ID of NUM on this machine. Each run leaves its losses in metrics.jsonl and ends with a line of JSON.
+process ID of NUM on this machine, and the signal is SIGUSR1, which is passed on as SIGTERM. Each run leaves its losses
+in metrics.jsonl and ends with a line of JSON.
 """
 
 import json
@@ -24,17 +25,18 @@ STEPS, BATCH, WIDTH = 12, 16, 64
 
 
 class Batches:
-    """This process's rows of every batch, a function of its number; SIGTERM at one of them."""
+    """This process's rows of every batch, a function of its number; a signal at one of them."""
 
     def __init__(self, host=0, num_hosts=1, stop_at=-1):
         self.rows = slice(host * BATCH // num_hosts, (host + 1) * BATCH // num_hosts)
         self.count, self.stop_at = 0, stop_at
+        self.number = signal.SIGTERM if num_hosts == 1 else signal.SIGUSR1
 
     def __next__(self):
         x = np.random.default_rng(self.count).normal(size=(BATCH, 4)).astype(np.float32)
         self.count += 1
         if self.count == self.stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), self.number)
         if 0 < self.stop_at <= self.count:
             time.sleep(1)  # a batch, as real ones take their time: the notice has to reach the other process
         return {"x": x[self.rows]}

@@ -47,6 +47,7 @@ class Discriminator(nn.Module):
     """The mean of what Pixelwise says of both images."""
 
     group: int = 4
+    channel_mult: tuple = ()
 
     @nn.compact
     def __call__(self, x_prev, x, t):
@@ -63,10 +64,10 @@ def guided(size, channels, out_channels, **others):
     return Pixelwise(out_channels)
 
 
-def of_recipe(recipe, channels=3, **others):
+def of_recipe(recipe, channels=3, *, img_resolution=8, label_dim=0, **others):
     """In the place of `edm_recipes.network`."""
     pipe = edm_recipes.augmentation(recipe)
-    return Pixelwise(channels, recipe.label_dim, augment.label_dim(pipe) if pipe else 0, in_channels=channels)
+    return Pixelwise(channels, label_dim, augment.label_dim(pipe) if pipe else 0, img_resolution, channels)
 
 
 def of_options(options):
@@ -74,9 +75,14 @@ def of_options(options):
     return Pixelwise(options.num_channels)
 
 
-def adversaries(config, width, shape):
+def adversaries(config, width, shape, **others):
     """In the place of `ddgan.digit_networks`."""
     return Generator(config.latent_dim or 1, shape[-1]), Discriminator()
+
+
+def of_gan_options(options):
+    """In the place of `interop.ddgan.network`."""
+    return Generator(options.nz, options.num_channels)
 
 
 NETWORKS = {
@@ -87,6 +93,8 @@ NETWORKS = {
     "experiments.ddpm_cifar.GuidedUNet": guided,
     "experiments.score_sde_cifar.published.network": of_options,
     "experiments.ddgan.digit_networks": adversaries,
+    "experiments.ddgan_cifar.published.network": of_gan_options,
+    "experiments.ddgan_cifar.Discriminator": lambda channels, width: Discriminator(),
 }
 """Where the experiments name their networks; those of dense layers stay as they are."""
 
