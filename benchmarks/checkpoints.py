@@ -3,8 +3,8 @@
 Trains the network of `experiments.edm_digits` in blocks of steps, in turn with and without a save at the start of a
 block, each long enough that the save is on the disk at its end. A pair's difference is what one save costs the run,
 through the host's wait and through what its threads take from the step; a sixtieth of it a second is the share at one
-save a minute. Prints the median and quartiles over all pairs, and how long the call to save keeps the host. Writes JSON
-with --out.
+save a minute. Prints the median and quartiles over all pairs, how long the call to save keeps the host, and what it
+costs to read the first save of a process back. Writes JSON with --out.
 """
 
 import tempfile
@@ -65,12 +65,24 @@ def main(config: Config) -> None:
             checkpoints.wait()
             return time.perf_counter() - started
 
-        block(0, save=True), block(1, save=False)
+        def saved(index: int) -> float:
+            """Seconds of a save that is waited for."""
+            started = time.perf_counter()
+            checkpoints.save(index, state, {})
+            checkpoints.wait()
+            return time.perf_counter() - started
+
+        proofs = []
+        for n in range(0, 10, 2):
+            checkpoints.close()
+            checkpoints = Checkpoints(Path(folder), keep_last=2)
+            proofs.append(saved(n) - saved(n + 1))  # the first of a process is read back
+        block(10, save=True), block(11, save=False)
         calls.clear()
         # Which of a pair comes first changes from pair to pair, so that a drift of the machine cancels.
         taken = []
         for n in tqdm(range(1, config.pairs + 1), desc="pairs", disable=None):
-            found = {save: block(2 * n + save, save) for save in ((True, False) if n % 2 else (False, True))}
+            found = {save: block(10 + 2 * n + save, save) for save in ((True, False) if n % 2 else (False, True))}
             taken.append((found[True], found[False]))
         checkpoints.close()
 
@@ -83,9 +95,11 @@ def main(config: Config) -> None:
     print(f"a step without saves: {np.median(times[:, 1]) / config.steps * 1e3:.1f} ms")
     print(f"the call to save: {1e3 * np.median(calls):.1f} ms")
     print(f"a save costs the run {1e3 * median:.0f} ms (quartiles {1e3 * low:.0f} to {1e3 * high:.0f})")
+    print(f"reading the first save back: {1e3 * np.median(proofs):.0f} ms, once a process")
     print(f"at one save a minute: {median / 60:.2%} of the time (asked: at most 2 %)")
     made = {"share_at_one_a_minute": median / 60, "seconds_a_save": median, "quartiles": [low, high]}
     made |= {"call_seconds": float(np.median(calls)), "state_bytes": size, "pairs": config.pairs}
+    made |= {"seconds_to_read_the_first_back": float(np.median(proofs))}
     keep(config.out, {**made, "step_seconds": float(np.median(times[:, 1])) / config.steps})
 
 

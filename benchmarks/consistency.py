@@ -15,7 +15,7 @@ import tyro
 
 from benchmarks.families import measure
 from benchmarks.record import keep
-from experiments import consistency_digits, draw, runs, stages, workdir
+from experiments import consistency_digits, draw, judged, runs, workdir
 
 METHODS = ("cd", "ct", "ict", "ect", "scd", "sct")
 
@@ -51,7 +51,7 @@ def row(config: Config, folder: Path, num_steps: int) -> dict[str, Any]:
         "evaluations": sampling.nfe,
         "seconds_per_1000": round(taken, 3),
         "training_minutes": round(trained / 60, 1),
-        **stages.evaluate(images, labels),
+        **judged.of_digits(images, labels),
     }
 
 

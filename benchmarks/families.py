@@ -17,7 +17,7 @@ import tyro
 
 from benchmarks.record import keep
 from benchmarks.timing import seconds
-from experiments import draw, runs, score_sde, stages
+from experiments import draw, judged, runs, score_sde
 from experiments.system import Continuous, System
 from jaxdiff import flow, samplers
 from jaxdiff import sde as sdes
@@ -93,7 +93,7 @@ def main(config: Config) -> None:
         request = draw.Request(sampler, sigmas, seeds, labels, config.batch_size)
         taken, images = measure(request, system, params)
         count = nfe or evaluations(system, system.continuous, params, seeds[: config.batch_size])
-        metrics = stages.evaluate(images, labels)
+        metrics = judged.of_digits(images, labels)
         row = {"sampler": name, "evaluations": count, "seconds_per_1000": round(taken, 2), **metrics}
         table.append(row)
         print(f"{name:<34}{count:>12.0f}{taken:>12.1f}{row['frechet_pixels']:>10.2f}{row['svm_accuracy']:>8.3f}")
