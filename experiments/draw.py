@@ -16,6 +16,7 @@ from experiments import workdir
 from experiments.system import Drawable, Sampling
 from jaxdiff import grids, keys
 from jaxdiff.grids import Grid
+from jaxdiff.metrics.statistics import first_sentence
 from jaxdiff.precond import Preconditioning
 from jaxdiff.samplers import Sampler, heun, sample
 from jaxdiff.train import sharding
@@ -161,8 +162,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             held = ", ".join(file.files)
             images, labels = file[of_images] if of_images else None, file[of_labels] if of_labels else None
     except (OSError, EOFError, TypeError, zipfile.BadZipFile, ValueError) as error:
-        reason = f"{error}".split(". ")[0]  # NumPy goes on to say how to unpickle
-        raise ValueError(f"{path} is not a samples.npz ({reason})") from None
+        raise ValueError(f"{path} is not a samples.npz ({first_sentence(error)})") from None
     if images is None:
         hint = ": statistics are for --reference" if "mu" in held.split(", ") else ""
         raise ValueError(f"{path} is not a samples.npz: it holds {held}, none of {', '.join(IMAGES)}{hint}")

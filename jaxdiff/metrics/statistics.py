@@ -28,7 +28,7 @@ def arrays(path: str | Path) -> tuple[str, ...]:
         with np.load(path, allow_pickle=False) as file:
             return tuple(file.files)
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npz ({_first_sentence(error)})") from None
+        raise ValueError(f"{path} is no .npz ({first_sentence(error)})") from None
 
 
 def read(path: str | Path, width: int) -> Gaussian:
@@ -49,7 +49,7 @@ def read(path: str | Path, width: int) -> Gaussian:
             else:
                 mean, cov = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
     except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no .npz with numbers mu and sigma ({_first_sentence(error)})") from None
+        raise ValueError(f"{path} is no .npz with numbers mu and sigma ({first_sentence(error)})") from None
     if mean.shape != (width,) or cov.shape != (width, width):
         raise ValueError(
             f"{path} must hold mu [{width}] and sigma [{width}, {width}], as the features have it, "
@@ -75,6 +75,11 @@ def write(path: str | Path, stats: FeatureStats) -> None:
         np.savez(file, mu=stats.mean, sigma=stats.cov, num=np.int64(stats.num))
 
 
-def _first_sentence(error: Exception) -> str:
-    """Of NumPy's words, which go on to say how to unpickle."""
-    return f"{error}".split(". ")[0]
+def first_sentence(error: Exception) -> str:
+    """What NumPy says of a file, without what it goes on to say: how to unpickle.
+
+    Example:
+      >>> first_sentence(ValueError("This holds objects. If you trust it, ..."))
+      'This holds objects'
+    """
+    return f"{error}".split(". ")[0].split(" when allow_pickle")[0]
