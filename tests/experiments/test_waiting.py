@@ -6,6 +6,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from experiments import waiting
 from jaxdiff.train import hosts
@@ -14,6 +15,7 @@ from tests.support.commands import python
 STUCK = """
 import hashlib, os, signal, sys, threading
 from experiments import waiting
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who tests in the background ignores it
 waiting.PATIENCE = 0.2
 with waiting.watched("prog"):
     if sys.argv[1] == "saving":
@@ -21,6 +23,14 @@ with waiting.watched("prog"):
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[2]))  # no handler runs within it
 """
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """SIGINT as a terminal gives it: who runs the tests in the background ignores it."""
+    found = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, found)
 
 
 def test_an_interruption_ends_what_does_not_hear_it():
@@ -36,14 +46,9 @@ def test_who_has_something_to_save_is_waited_for():
 
 
 def test_an_interruption_that_is_heard_is_an_exception():
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with waiting.watched("prog"):
-            signal.raise_signal(signal.SIGINT)
-    except KeyboardInterrupt:
-        heard = True
-    assert heard
-    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt), waiting.watched("prog"):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_line_says_what_nothing_else_says(monkeypatch, capsys):
