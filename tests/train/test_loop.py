@@ -176,6 +176,7 @@ def test_the_host_waits_for_the_device_only_to_log(tmp_path, reads, log_every, w
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGINT"])
 def test_a_signal_between_dispatches_is_saved_too(tmp_path, monkeypatch, number):
     """It comes while the loop writes its metrics, after it asked whether to stop."""
+    before = signal.signal(signal.Signals[number], signal.SIG_DFL)  # whoever started the tests may ignore it
     write = loop.MetricsFile.write
 
     def write_and_signal(self, line):
@@ -186,7 +187,10 @@ def test_a_signal_between_dispatches_is_saved_too(tmp_path, monkeypatch, number)
     monkeypatch.setattr(loop.MetricsFile, "write", write_and_signal)
     step, state = make()
     said = []
-    state = loop.fit(step, state, Poisoned(bad=-1), KEY, loop.Budget(20, log_every=3), tmp_path, report=said.append)
+    try:
+        state = loop.fit(step, state, Poisoned(bad=-1), KEY, loop.Budget(20, log_every=3), tmp_path, report=said.append)
+    finally:
+        signal.signal(signal.Signals[number], before)
     assert Checkpoints(tmp_path).steps() == [int(state.step)] == [7]
     assert "stopped at step 7 of 20, saved at step 7" in said[-1]
 
