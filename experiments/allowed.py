@@ -97,7 +97,17 @@ def check(config: Any) -> None:
             default: Any = field.default
             stands = is_number(default) and not span.holds(default)
             other = f", or {default}, the default" if stands else ""
-            raise ValueError(f"--{field.name.replace('_', '-')} must {span}{other}, got {value}")
+            raise ValueError(f"{flag(field.name)} must {span}{other}, got {value}")
+
+
+def flag(field: str) -> str:
+    """A field's flag.
+
+    Example:
+      >>> flag("num_steps")
+      '--num-steps'
+    """
+    return f"--{field.replace('_', '-')}"
 
 
 def is_number(value: Any) -> bool:

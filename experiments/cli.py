@@ -54,7 +54,7 @@ def check_paths(config: Any) -> None:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, PurePath) or (isinstance(value, str) and field.name not in NO_PATHS):
-            place.check_local(value, f"--{field.name.replace('_', '-')}")
+            place.check_local(value, allowed.flag(field.name))
 
 
 def _sentence(framed: str) -> str:
@@ -68,10 +68,10 @@ def _meant(framed: str, config_type: Any) -> str:
     unknown = re.search(r"Unrecognized options: (--[\w-]+)", framed)
     if unknown is None or not dataclasses.is_dataclass(config_type):
         return ""
-    flags = [field.name.replace("_", "-") for field in dataclasses.fields(config_type)]
-    name = unknown[1].removeprefix("--").replace("_", "-")  # two dashes in common are no likeness
-    like = [flag for flag in flags if flag.startswith(name)] or difflib.get_close_matches(name, flags, n=1)
-    return f": did you mean --{' or --'.join(like)}?" if like else ""
+    names = [field.name for field in dataclasses.fields(config_type)]
+    name = unknown[1].removeprefix("--").replace("-", "_")  # two dashes in common are no likeness
+    like = [other for other in names if other.startswith(name)] or difflib.get_close_matches(name, names, n=1)
+    return f": did you mean {' or '.join(map(allowed.flag, like))}?" if like else ""
 
 
 def run(main: Callable[[T], None], config_type: Callable[..., T], prog: str) -> None:

@@ -170,7 +170,6 @@ def main(config: Config) -> None:
         folder_writer.write(config.dest, counted(), found.classes, skipped)
         images = folder.load(config.dest)
     classes = choice.counted(images.labels, images.classes)
-    classes = classes.split(":")[0] if found.told else classes  # which has said them
     print(f"{len(images)} images {'x'.join(map(str, images.shape))}, {classes}, written to {config.dest}")
     if enlarged:
         print(f"{enlarged} of them were smaller and have been enlarged", file=sys.stderr)

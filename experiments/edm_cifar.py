@@ -5,7 +5,7 @@
     python -m experiments.edm_cifar                                     # 8x8 digits, minutes on a CPU
 
 The recipe brings the architecture (VP: DDPM++, VE: NCSN++), augmentation with its labels, batch size, learning rate,
-warm-up, dropout and average. Run here: the second line, on digits. CIFAR-10 could not be had: its loader was tested
+warm-up, dropout and average. Run here: the last line, on digits. CIFAR-10 could not be had: its loader was tested
 on small files in the true format; no FID of ours is claimed.
 """
 

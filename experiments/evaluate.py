@@ -40,6 +40,8 @@ class Config(inception.Options):
 
 def main(config: Config) -> None:
     """Read, evaluate, write."""
+    with cli.bad_input():
+        check(config)
     if config.elbo or config.likelihood:
         (evaluate_elbo if config.elbo else evaluate_likelihood)(config)
         return
@@ -58,6 +60,18 @@ def main(config: Config) -> None:
     workdir.add_json(report, {**of_file, "num_samples": len(images), "metrics": metrics, **workdir.environment()})
     judged.show(metrics)
     print(f"written to {report}")
+
+
+def check(config: Config) -> None:
+    """Raise ValueError for flags of which one would be ignored."""
+    asked = [name for name in ("elbo", "likelihood", "metrics") if getattr(config, name)]
+    if len(asked) > 1:
+        raise ValueError(f"--{' and --'.join(asked)} are evaluations of their own: ask for one at a time")
+    if config.metrics and config.heldout_data:
+        raise ValueError(
+            f"--heldout-data {config.heldout_data} is not for --metrics: those compare with the training data or with "
+            "--reference"
+        )
 
 
 def evaluate_by_inception(config: Config) -> None:
@@ -98,8 +112,6 @@ def evaluate_elbo(config: Config) -> None:
 def evaluate_likelihood(config: Config) -> None:
     """The likelihood, into report.json."""
     with cli.bad_input():
-        if config.probes < 0:
-            raise ValueError(f"probes must be 0 or more, got {config.probes}")
         run_config, system = runs.of_run(config.workdir)
         images, labels = heldout(heldout_source(config, run_config), config.heldout_images)
         model = likelihood.check(system, images)

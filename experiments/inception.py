@@ -31,7 +31,7 @@ class Options:
     """Images to evaluate, by default WORKDIR/samples.npz, in this library's form or in ADM's (arr_0, arr_1); metrics of
     another file go to report.json beside it. With --metrics, by default new images."""
     metrics: str = ""
-    """Some of fid,kid,pr,is, by InceptionV3; without it, the metrics of 8x8 digits on their pixels."""
+    """Some of fid,kid,pr,is, by InceptionV3; without it, metrics of pixels."""
     num: int | None = None
     """metrics: images, of seeds 0 to num - 1; by default 50,000, or all of --samples."""
     trials: int = 1

@@ -39,7 +39,7 @@ class Training(watching.Watching, devices.Devices):
     override: bool = False
     """Go on with the run in workdir though flags that define it differ: they hold from here on."""
     smoke: bool = False
-    """Do everything in seconds with a tiny network, to see that it runs."""
+    """Do everything with a tiny network, in seconds on digits and about a minute on images, to see that it runs."""
     seed: int = 0
     """Of the parameters, the data order, noise levels, noise and dropout."""
     steps: int = 600

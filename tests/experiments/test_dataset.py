@@ -46,7 +46,7 @@ def test_folder_of_photographs(tmp_path, monkeypatch, capfd):
     for dest in ("set.zip", "set"):
         run(monkeypatch, *flags, "--dest", tmp_path / dest)
         out = capfd.readouterr()
-        assert f"4 images 20x20x3, 2 classes, written to {tmp_path / dest}" in out.out
+        assert f"4 images 20x20x3, 2 classes: 0 cat (2), 1 dog (2), written to {tmp_path / dest}" in out.out
         assert "1 of them were smaller and have been enlarged" in out.err
         found = folder.load(tmp_path / dest)
         folder.check(found)

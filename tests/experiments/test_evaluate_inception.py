@@ -384,6 +384,8 @@ def test_another_step_sampler_or_parameters_have_another_folder(run):
         (["--metrics", "is", "--num", "20", "--reference", "a.npz"], "is compares with nothing: leave out --reference"),
         (["--samples", "absent.npz"], "absent.npz does not exist: draw samples first"),
         (["--samples", "absent.npz", "--trials", "2"], "samples are one trial, got trials=2"),
+        (["--heldout-data", "digits"], "--heldout-data digits is not for --metrics"),
+        (["--elbo"], "--elbo and --metrics are evaluations of their own: ask for one at a time"),
     ],
 )
 def test_bad_input(flags, says, run, monkeypatch, capfd):
