@@ -17,7 +17,8 @@ from typing import Any
 from tqdm import tqdm
 
 QUIET = 10.0
-"""Seconds without output before a line says what is done; the next come after twice as many each."""
+"""Seconds without output before a line says what is done; the next come after twice as many each. Of steps that are
+computed, one that lasts longer than all before is worth a line."""
 PATIENCE = 2.0
 """Seconds that an interruption waits for Python."""
 COMPILING = ("jax/_src/compiler.py", "jax/_src/interpreters/mlir.py", "jax/_src/interpreters/partial_eval.py")
@@ -74,7 +75,7 @@ def watched(prog: str) -> Iterator[None]:
 
 
 def _watch(prog: str, reading: int, moved: dict[str, float], told: threading.Event, own: Any, error: Any) -> None:
-    due, interrupted = QUIET, float("inf")
+    due, interrupted = dict.fromkeys(("compiling", "computing"), QUIET), float("inf")
     while True:
         if select.select([reading], [], [], min(PATIENCE, QUIET) / 4)[0]:
             numbers = os.read(reading, 64)
@@ -89,9 +90,10 @@ def _watch(prog: str, reading: int, moved: dict[str, float], told: threading.Eve
                 print(f"{prog}: interrupted while {doing() or 'busy'}: what was saved is kept", file=error, flush=True)
                 os._exit(128 + signal.SIGINT)
         at = moved["at"]
-        due = QUIET if now - at < QUIET else due
-        if now - at >= due and (what := doing()):
-            due = 2 * (now - at)
+        if now - at < QUIET:
+            due["compiling"] = QUIET  # not of computing: steps that take as long as others are no news
+        elif (what := doing()) and now - at >= due[what]:
+            due[what] = 2 * (now - at)
             tqdm.write(f"{what} ... {now - at:.0f} s", file=error)
             moved["at"] = at  # bars were drawn anew, but have not moved
 
