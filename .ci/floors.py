@@ -4,7 +4,15 @@ import re
 import tomllib
 from pathlib import Path
 
+TOOLS = ("test", "dev")
+"""Extras that a change is tested with, and nobody's program."""
+
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-for requirement in project["dependencies"]:
-    print(re.sub(r"^([\w.-]+)>=([\w.]+).*", r"\1==\2", requirement))
-print(f"jaxlib=={next(r.split('>=')[1] for r in project['dependencies'] if r.startswith('jax>='))}")
+extras = [wanted for name, wanted in project["optional-dependencies"].items() if name not in TOOLS]
+floors = dict(
+    re.match(r"([\w.-]+)>=([\w.]+)", requirement).groups()
+    for requirement in sum(extras, project["dependencies"])
+    if not requirement.startswith("jaxdiff[")
+)
+for name, version in {**floors, "jaxlib": floors["jax"]}.items():
+    print(f"{name}=={version}")

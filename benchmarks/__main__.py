@@ -15,7 +15,7 @@ from typing import Any
 
 import tyro
 
-from experiments import workdir
+from experiments.harness import workdir
 
 Found = dict[str, Any]
 

@@ -20,12 +20,15 @@ import numpy as np
 import optax
 import tyro
 
-from benchmarks.record import keep
+from benchmarks.record import save
 from benchmarks.timing import seconds
-from experiments import ddgan, ddgan_cifar, workdir
-from jaxdiff.losses import adversarial, ddgan_process
+from experiments import ddgan_cifar
+from experiments.harness import workdir
+from experiments.systems import ddgan
+from jaxdiff import process
+from jaxdiff.losses import adversarial
 from jaxdiff.train import ema
-from jaxdiff.train.adversarial import Networks, drawn
+from jaxdiff.train.adversarial import Networks, draw_examples
 from jaxdiff.types import Array
 
 
@@ -60,33 +63,33 @@ def compiled(run: Callable[..., Any], *arguments: Any) -> Part:
 def parts(config: ddgan_cifar.Config) -> dict[str, Part]:
     """The step and its parts, by name; the step is first."""
     generator, discriminator = ddgan.digit_networks(config, config.model_channels, (8, 8, 1))
-    learning = ddgan.assemble(config, generator, discriminator, (8, 8, 1)).learning
-    assert learning is not None
+    trainer = ddgan.assemble(config, generator, discriminator, (8, 8, 1)).trainer
+    assert trainer is not None
     key = jax.random.key(0)
-    state = jax.jit(learning.create)(key)
+    state = jax.jit(trainer.create)(key)
     batch = {"image": jnp.tanh(jax.random.normal(key, (config.batch_size, 8, 8, 1)))}
-    process = ddgan_process.process(ddgan.chain_of(config))
-    draw = drawn(config.num_steps, config.latent_dim)
+    chain = process.ddgan.discretize(ddgan.betas_of(config))
+    draw = draw_examples(config.num_steps, config.latent_dim)
     g, d = state.params
     adam = Networks(*(optax.adam(rate, b1=0.5, b2=0.9) for rate in (config.learning_rate, config.discriminator_rate)))
 
     def draws(key: Array, batch: Any) -> Any:
         x0, *both = draw(key, batch)
-        return [(ddgan_process.pair(process, x0, half.t, half.noise_prev, half.noise), half) for half in both]
+        return [(process.ddgan.pair(chain, x0, half.t, half.noise_prev, half.noise), half) for half in both]
 
     def fake(g: Any, x: Array, half: Any) -> Array:
         x0 = generator.apply(g, x, half.t.astype(x.dtype), half.latent)
-        return ddgan_process.posterior(process, x0, x, half.t, half.noise_posterior)
+        return process.ddgan.sample_posterior(chain, x0, x, half.t, half.noise_posterior)
 
-    def judge(d: Any, x_prev: Array, x: Array, half: Any) -> Array:
+    def logits(d: Any, x_prev: Array, x: Array, half: Any) -> Array:
         return discriminator.apply(d, x_prev, x, half.t.astype(x.dtype))
 
     def d_loss(d: Any, pair: Any, x_fake: Array, half: Any) -> Array:
-        real, r1 = adversarial.real_loss_with_r1(lambda x_prev: judge(d, x_prev, pair[1], half), pair[0], config.gamma)
-        return jnp.mean(real + r1 + adversarial.fake_loss(judge(d, x_fake, pair[1], half)))
+        real, r1 = adversarial.real_loss_with_r1(lambda x_prev: logits(d, x_prev, pair[1], half), pair[0], config.gamma)
+        return jnp.mean(real + r1 + adversarial.fake_loss(logits(d, x_fake, pair[1], half)))
 
     def g_loss(g: Any, d: Any, pair: Any, half: Any) -> Array:
-        return jnp.mean(adversarial.real_loss(judge(d, fake(g, pair[1], half), pair[1], half)))
+        return jnp.mean(adversarial.real_loss(logits(d, fake(g, pair[1], half), pair[1], half)))
 
     def update(params: Any, grads: Any, opt_state: Any, average: Any) -> Any:
         found = [
@@ -99,7 +102,7 @@ def parts(config: ddgan_cifar.Config) -> dict[str, Part]:
     (pair_d, half_d), (pair_g, half_g) = jax.jit(draws)(key, batch)
     opt_state = tuple(optimizer.init(p) for optimizer, p in zip(adam, state.params, strict=True))
     return {
-        "step": compiled(learning.step, state, key, batch),
+        "step": compiled(trainer.step, state, key, batch),
         "draws and pairs": compiled(draws, key, batch),
         "generator forward": compiled(fake, g, pair_d[1], half_d),
         "discriminator gradient, R1": compiled(jax.value_and_grad(d_loss), d, pair_d, pair_d[0], half_d),
@@ -134,7 +137,7 @@ def main(config: Config) -> None:
         f"{found['ratio_of_flops']:.3f} of the FLOPs"
     )
     settings = {"batch": config.batch, "r1_every": config.r1_every, "repeats": config.repeats}
-    keep(config.out, {"config": settings, **found})
+    save(config.out, {"config": settings, **found})
 
 
 if __name__ == "__main__":

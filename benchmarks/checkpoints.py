@@ -18,8 +18,9 @@ import tyro
 from tqdm import tqdm
 
 from benchmarks.programs import running
-from benchmarks.record import keep
-from experiments import edm_digits, workdir
+from benchmarks.record import save
+from experiments import edm_digits
+from experiments.harness import workdir
 from jaxdiff.data import digits, pipeline
 from jaxdiff.train import sharding
 from jaxdiff.train.checkpoint import Checkpoints
@@ -41,10 +42,10 @@ class Config:
 
 def main(config: Config) -> None:
     """Measure, print, write."""
-    told = edm_digits.Config(model_channels=config.model_channels)
-    run, state, key, mesh = running(told, edm_digits.system(told))
+    flags = edm_digits.Config(model_channels=config.model_channels)
+    run, state, key, mesh = running(flags, edm_digits.system(flags))
     half = digits.load("train")
-    batches = pipeline.batches(pipeline.ArraySource(image=half.images, label=half.labels), told.batch_size, 0)
+    batches = pipeline.batches(pipeline.ArraySource(image=half.images, label=half.labels), flags.batch_size, 0)
     calls: list[float] = []
 
     with tempfile.TemporaryDirectory() as folder, jax.set_mesh(mesh):
@@ -60,7 +61,7 @@ def main(config: Config) -> None:
                 calls.append(time.perf_counter() - started)
             for _ in range(config.steps):
                 stacked = jax.tree.map(lambda a: np.asarray(a)[None], next(batches))
-                state, _ = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
+                state, _ = run(state, key, sharding.shard_batch(stacked, sharding.batch_sharding(mesh, axis=1)))
             jax.block_until_ready(state)
             checkpoints.wait()
             return time.perf_counter() - started
@@ -97,10 +98,10 @@ def main(config: Config) -> None:
     print(f"a save costs the run {1e3 * median:.0f} ms (quartiles {1e3 * low:.0f} to {1e3 * high:.0f})")
     print(f"reading the first save back: {1e3 * np.median(proofs):.0f} ms, once a process")
     print(f"at one save a minute: {median / 60:.2%} of the time (asked: at most 2 %)")
-    made = {"share_at_one_a_minute": median / 60, "seconds_a_save": median, "quartiles": [low, high]}
-    made |= {"call_seconds": float(np.median(calls)), "state_bytes": size, "pairs": config.pairs}
-    made |= {"seconds_to_read_the_first_back": float(np.median(proofs))}
-    keep(config.out, {**made, "step_seconds": float(np.median(times[:, 1])) / config.steps})
+    record = {"share_at_one_a_minute": median / 60, "seconds_a_save": median, "quartiles": [low, high]}
+    record |= {"call_seconds": float(np.median(calls)), "state_bytes": size, "pairs": config.pairs}
+    record |= {"seconds_to_read_the_first_back": float(np.median(proofs))}
+    save(config.out, {**record, "step_seconds": float(np.median(times[:, 1])) / config.steps})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every way to a consistency model, beside its teacher: python -m benchmarks.consistency
+"""Every way to a consistency model, with its teacher: python -m benchmarks.consistency
 
 Trains what is missing under --runs (`cd`, `ct`, ... by `experiments.consistency_digits`, from the teacher's run), draws
 the same number of digits with one and two evaluations from the same seeds, and prints evaluations, seconds per 1,000
@@ -14,8 +14,9 @@ import numpy as np
 import tyro
 
 from benchmarks.families import measure
-from benchmarks.record import keep
-from experiments import consistency_digits, draw, judged, runs, workdir
+from benchmarks.record import save
+from experiments import consistency_digits
+from experiments.harness import evaluator, generate, runs, workdir
 
 METHODS = ("cd", "ct", "ict", "ect", "scd", "sct")
 
@@ -42,8 +43,8 @@ def row(config: Config, folder: Path, num_steps: int) -> dict[str, Any]:
     params, _ = runs.averaged_params(run_config, system)
     seeds = np.arange(config.num_images)
     sampling = system.sampling(num_steps)
-    labels = draw.balanced_labels(seeds, system.num_classes)
-    request = draw.Request(sampling.sampler, sampling.sigmas, seeds, labels, config.batch_size)
+    labels = generate.balanced_labels(seeds, system.num_classes)
+    request = generate.Request(sampling.sampler, sampling.sigmas, seeds, labels, config.batch_size)
     taken, images = measure(request, system, params)
     trained = workdir.read_json(folder / "report.json")["seconds"]["training"]
     return {
@@ -51,7 +52,7 @@ def row(config: Config, folder: Path, num_steps: int) -> dict[str, Any]:
         "evaluations": sampling.nfe,
         "seconds_per_1000": round(taken, 3),
         "training_minutes": round(trained / 60, 1),
-        **judged.of_digits(images, labels),
+        **evaluator.of_digits(images, labels),
     }
 
 
@@ -77,7 +78,7 @@ def main(config: Config) -> None:
     one = next(found for found in table if found["evaluations"] == 1)
     speedup = table[0]["seconds_per_1000"] / one["seconds_per_1000"]
     print(f"one evaluation is {speedup:.1f} times as fast as the teacher's {table[0]['evaluations']}")
-    keep(config.out, {"num_images": config.num_images, "speedup": speedup, "rows": table})
+    save(config.out, {"num_images": config.num_images, "speedup": speedup, "rows": table})
 
 
 if __name__ == "__main__":

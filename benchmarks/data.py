@@ -14,7 +14,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from benchmarks.record import keep
+from benchmarks.record import save
 from jaxdiff.data import folder, folder_writer, pipeline, records
 
 
@@ -55,7 +55,7 @@ def images_per_second(source: pipeline.Source, config: Config) -> float:
     return num / (time.perf_counter() - started)
 
 
-def made(config: Config) -> tuple[np.ndarray, np.ndarray]:
+def random_images(config: Config) -> tuple[np.ndarray, np.ndarray]:
     """(images, labels), random."""
     rng = np.random.default_rng(0)
     # Random 4x4 images made larger compress about as photographs do.
@@ -67,17 +67,19 @@ def made(config: Config) -> tuple[np.ndarray, np.ndarray]:
 def cached(config: Config) -> float:
     """Images a second from ArrayRecord files as `data.cifar10` keeps them."""
     with tempfile.TemporaryDirectory() as name:
-        records.write(Path(name) / "records", {"train": made(config)})
+        records.write(Path(name) / "records", {"train": random_images(config)})
         return images_per_second(records.load(Path(name) / "records", "train"), config)
 
 
 def main(config: Config) -> None:
     """Write, read, print."""
-    images, labels = made(config)
+    images, labels = random_images(config)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         records.write(place / "records", {"train": (images, labels)})
-        pngs = ((folder_writer.png(Image.fromarray(image)), int(n)) for image, n in zip(images, labels, strict=True))
+        pngs = (
+            (folder_writer.encode_png(Image.fromarray(image)), int(n)) for image, n in zip(images, labels, strict=True)
+        )
         folder_writer.write(place / "set.zip", pngs)
         stored = records.load(place / "records", "train")
         sources: dict[str, pipeline.Source] = {
@@ -90,7 +92,7 @@ def main(config: Config) -> None:
     for name, rate in found.items():
         print(f"{name:<26}{rate:>10,} images/s")
     settings = {"num_images": config.num_images, "batch_size": config.batch_size, "seconds": config.seconds}
-    keep(config.out, {"images_per_second": found, **settings})
+    save(config.out, {"images_per_second": found, **settings})
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from benchmarks.record import keep
+from benchmarks.record import save
 from benchmarks.timing import seconds
-from experiments import draw, judged, runs, score_sde
-from experiments.system import Continuous, System
-from jaxdiff import flow, samplers
-from jaxdiff import sde as sdes
+from experiments.harness import evaluator, forms, generate, runs
+from experiments.harness.samplers import predictor_corrector
+from experiments.harness.system import SDEModel, System
+from jaxdiff import probability_flow, process, samplers
+from jaxdiff.samplers import adaptive_ode
 from jaxdiff.samplers.predictors import ancestral_update, predictor
 from jaxdiff.types import Params
 
@@ -41,40 +42,40 @@ class Config:
     """JSON file for the table."""
 
 
-def rows(config: Config, system: System, model: Continuous, snr: float) -> dict[str, tuple[samplers.Sampler, Any, int]]:
+def rows(config: Config, system: System, model: SDEModel, snr: float) -> dict[str, tuple[samplers.Sampler, Any, int]]:
     """(sampler, levels, evaluations) by name; 0 evaluations where they are counted on the way."""
     sde, epsilon = model.sde, model.epsilon
-    pc = {n: score_sde.predictor_corrector(sde, epsilon, snr, n) for n in (config.long, config.long // 2)}
-    heun = draw.edm_sampling(system.precond, 18)
+    pc = {n: predictor_corrector(sde, epsilon, snr, n) for n in (config.long, config.long // 2)}
+    heun = generate.edm_sampling(system.precond, 18)
     ancestral = predictor(sde, ancestral_update)
     return {
         **{f"predictor-corrector, {n} steps": (row.sampler, row.sigmas, row.nfe) for n, row in pc.items()},
-        f"ancestral, {config.long} steps": (ancestral, sdes.grid(sde, config.long, epsilon), config.long),
-        "DDIM, 50 steps": (samplers.ddim(), sdes.grid(sde, 50, epsilon), 50),
-        "ODE, adaptive at 1e-5": (flow.adaptive(sde), sdes.grid(sde, 2, epsilon), 0),
+        f"ancestral, {config.long} steps": (ancestral, process.sde.grid(sde, config.long, epsilon), config.long),
+        "DDIM, 50 steps": (samplers.ddim(), process.sde.grid(sde, 50, epsilon), 50),
+        "ODE, adaptive at 1e-5": (adaptive_ode.adaptive(sde), process.sde.grid(sde, 2, epsilon), 0),
         "Heun, 18 steps": (heun.sampler, heun.sigmas, heun.nfe),
     }
 
 
-def evaluations(system: System, model: Continuous, params: Params, seeds: np.ndarray) -> float:
+def evaluations(system: System, model: SDEModel, params: Params, seeds: np.ndarray) -> float:
     """Mean evaluations of the adaptive flow and its last, denoising step."""
-    labels = jnp.asarray(draw.balanced_labels(seeds, system.num_classes))
+    labels = jnp.asarray(generate.balanced_labels(seeds, system.num_classes))
     x = jax.random.normal(jax.random.key(0), (len(seeds), *system.shape)) * model.sde.prior_std
 
     def count(params: Params, x: jax.Array) -> Any:
-        return flow.solve(model.sde, model.score(params, labels), x, 1.0, model.epsilon).num_evaluations
+        return probability_flow.solve(model.sde, model.score(params, labels), x, 1.0, model.epsilon).num_evaluations
 
     return float(jnp.mean(jax.jit(count)(params, x))) + 1
 
 
-def measure(request: draw.Request, system: System, params: Params) -> tuple[float, np.ndarray]:
+def measure(request: generate.Request, system: System, params: Params) -> tuple[float, np.ndarray]:
     """Seconds per 1,000 images, and the images."""
     batches = [slice(i, i + request.batch_size) for i in range(0, len(request.seeds), request.batch_size)]
     arguments = [(jnp.asarray(request.seeds[b], jnp.uint32), jnp.asarray(request.labels[b])) for b in batches]  # type: ignore[index]
-    compiled = draw.compile_batch(system, request).lower(params, *arguments[0]).compile()
+    compiled = generate.compile_batch(system, request).lower(params, *arguments[0]).compile()
     images: list[np.ndarray] = []
     taken = sum(seconds(lambda a=a: images.append(np.asarray(compiled(params, *a)))) for a in arguments)
-    return taken * 1_000 / len(request.seeds), draw.to_uint8(np.concatenate(images))
+    return taken * 1_000 / len(request.seeds), forms.to_uint8(np.concatenate(images))
 
 
 def main(config: Config) -> None:
@@ -82,22 +83,22 @@ def main(config: Config) -> None:
     if config.num_images % config.batch_size:
         raise SystemExit(f"batch_size={config.batch_size} must divide num_images={config.num_images}")
     run_config, system = runs.of_run(config.workdir)
-    if system.continuous is None or run_config.sde != "vp":
+    if system.sde_model is None or run_config.sde != "vp":
         raise SystemExit(f"{config.workdir} is no VP run of experiments.score_sde_digits")
     params, _ = runs.averaged_params(run_config, system)
     seeds = np.arange(config.num_images)
-    labels = draw.balanced_labels(seeds, system.num_classes)
+    labels = generate.balanced_labels(seeds, system.num_classes)
     table = []
     print(f"{'sampler':<34}{'evaluations':>12}{'s / 1,000':>12}{'Frechet':>10}{'SVM':>8}")
-    for name, (sampler, sigmas, nfe) in rows(config, system, system.continuous, run_config.snr).items():
-        request = draw.Request(sampler, sigmas, seeds, labels, config.batch_size)
+    for name, (sampler, sigmas, nfe) in rows(config, system, system.sde_model, run_config.snr).items():
+        request = generate.Request(sampler, sigmas, seeds, labels, config.batch_size)
         taken, images = measure(request, system, params)
-        count = nfe or evaluations(system, system.continuous, params, seeds[: config.batch_size])
-        metrics = judged.of_digits(images, labels)
+        count = nfe or evaluations(system, system.sde_model, params, seeds[: config.batch_size])
+        metrics = evaluator.of_digits(images, labels)
         row = {"sampler": name, "evaluations": count, "seconds_per_1000": round(taken, 2), **metrics}
         table.append(row)
         print(f"{name:<34}{count:>12.0f}{taken:>12.1f}{row['frechet_pixels']:>10.2f}{row['svm_accuracy']:>8.3f}")
-    keep(config.out, {"num_images": config.num_images, "rows": table})
+    save(config.out, {"num_images": config.num_images, "rows": table})
 
 
 if __name__ == "__main__":

@@ -30,13 +30,13 @@ import numpy as np
 import optax
 import tyro
 
-from benchmarks.record import keep
-from jaxdiff import losses, precond
+from benchmarks.record import save
+from jaxdiff import losses, precond, timesteps
 from jaxdiff.data import digits, pipeline
 from jaxdiff.nets.mlp import MLP
-from jaxdiff.train import ema, sharding
+from jaxdiff.train import ema, fully_sharded, sharding
 from jaxdiff.train.checkpoint import Checkpoints
-from jaxdiff.train.loop import Budget, fit
+from jaxdiff.train.loop import TrainSchedule, fit
 from jaxdiff.train.state import TrainState, create
 from jaxdiff.train.step import Step, train_step
 from jaxdiff.types import Array, Key, Params
@@ -89,7 +89,7 @@ def kill_in(seconds: float) -> None:
 
 def build() -> tuple[Step, Callable[[Key], TrainState]]:
     """(step, create) of EDM on digits with a small dense network, whose programs compile in a second."""
-    net, row = MLP(64, 32), precond.edm()
+    net, parametrisation = MLP(64, 32), precond.edm()
 
     def apply(params: Params, x: Array, c_noise: Array) -> Array:
         return net.apply(params, jnp.broadcast_to(c_noise, x.shape[:1]), x.reshape(-1, 64)).reshape(x.shape)
@@ -97,8 +97,10 @@ def build() -> tuple[Step, Callable[[Key], TrainState]]:
     def loss(params: Params, key: Key, batch: dict[str, Array]) -> Array:
         key_sigma, key_noise = jax.random.split(key)
         x0 = batch["image"]
-        sigma = losses.lognormal_sigma(jax.random.normal(key_sigma, x0.shape[:1]))
-        return losses.edm_loss(precond.denoiser(apply, params, row), x0, sigma, jax.random.normal(key_noise, x0.shape))
+        sigma = timesteps.lognormal_sigma(jax.random.normal(key_sigma, x0.shape[:1]))
+        return losses.edm_loss(
+            precond.denoiser(apply, params, parametrisation), x0, sigma, jax.random.normal(key_noise, x0.shape)
+        )
 
     adam = optax.adam(1e-3)
     init = lambda key: net.init(key, jnp.zeros(1), jnp.zeros((1, 64)))  # noqa: E731
@@ -121,11 +123,11 @@ def train(folder: Path, kind: str, at: int, seconds: float) -> None:
             time.sleep(seconds)
 
     Checkpoints.save = save_and_die  # type: ignore[method-assign]
-    state = sharding.made(sharding.data_mesh(), make, key)
-    budget = Budget(STEPS, log_every=2, checkpoint_every=EVERY)
+    state = fully_sharded.init_sharded(sharding.data_mesh(), make, key)
+    schedule = TrainSchedule(STEPS, log_every=2, checkpoint_every=EVERY)
     if kind == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (at, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    state = fit(step, state, batches, key, budget, folder, {}, lambda line: print(line, flush=True))
+    state = fit(step, state, batches, key, schedule, folder, {}, lambda line: print(line, flush=True))
     bits = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     (folder / "final.json").write_text(json.dumps([bits.hexdigest(), [(line["step"], line["loss"]) for line in lines]]))
@@ -237,7 +239,7 @@ def main(config: Config) -> None:
     print(line.replace(str(folder), "WORKDIR"))
     table = {kind: {"survived": sum(found), "of": len(found)} for kind, found in counts.items()}
     said = line.replace(str(folder), "WORKDIR")
-    keep(config.out, {"faults": table, "moments": moments, "full_disk_says": said, "seed": config.seed})
+    save(config.out, {"faults": table, "moments": moments, "full_disk_says": said, "seed": config.seed})
     sys.exit(1 if lost else 0)
 
 

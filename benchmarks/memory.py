@@ -15,9 +15,10 @@ import jax
 import tyro
 
 from benchmarks.programs import compiled, images, simulate
-from benchmarks.record import keep
-from experiments import edm_cifar, edm_digits, stages
-from experiments.system import System
+from benchmarks.record import save
+from experiments import edm_cifar, edm_digits
+from experiments.harness import training
+from experiments.harness.system import System
 
 WAYS: dict[str, tuple[int, dict[str, Any]]] = {
     "float32": (1, {}),
@@ -46,10 +47,12 @@ class Config:
     """JSON file to write, such as benchmarks/results/memory-DEVICE.json."""
 
 
-def planned(told: Any, system: System, num_devices: int) -> dict[str, float]:
+def planned(run_config: Any, system: System, num_devices: int) -> dict[str, float]:
     """Bytes on one device: what goes in, and what a step needs besides; and its FLOPs there."""
-    how = stages.learning(told, system)
-    program = compiled(how.step, how.create, images(system.shape, told.batch_size), num_devices, told.fsdp).program
+    how = training.trainer(run_config, system)
+    program = compiled(
+        how.step, how.create, images(system.shape, run_config.batch_size), num_devices, run_config.fsdp
+    ).program
     memory, flops = program.memory_analysis(), program.cost_analysis()["flops"]
     return {"state": memory.argument_size_in_bytes, "temporary": memory.temp_size_in_bytes, "flops": flops}
 
@@ -67,14 +70,14 @@ def main(config: Config) -> None:
             print(f"{name:<28}needs {num_devices} devices, there are {jax.device_count()}")
             continue
         module = edm_digits if config.digits else edm_cifar
-        told = replace(module.Config(), batch_size=config.batch, **flags)
-        told = told if config.digits else edm_cifar.resolve(replace(told, data="cifar10"))
-        row = rows[name] = planned(told, module.system(told), num_devices)
+        run_config = replace(module.Config(), batch_size=config.batch, **flags)
+        run_config = run_config if config.digits else edm_cifar.resolve(replace(run_config, data="cifar10"))
+        row = rows[name] = planned(run_config, module.system(run_config), num_devices)
         print(
             f"{name:<28}{row['state'] / 1e6:>10.1f}{row['temporary'] / 1e6:>14.1f}{row['flops'] / 1e9:>10.1f}",
             flush=True,
         )
-    keep(config.out, {"rows": rows, "batch": config.batch})
+    save(config.out, {"rows": rows, "batch": config.batch})
 
 
 if __name__ == "__main__":

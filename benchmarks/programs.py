@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from experiments import stages
-from experiments.system import System
-from jaxdiff.train import sharding
+from experiments.harness import training
+from experiments.harness.system import System
+from jaxdiff import train
+from jaxdiff.train import fully_sharded, sharding
 from jaxdiff.train.loop import program
 from jaxdiff.train.step import Step
 from jaxdiff.types import Key, PyTree
@@ -33,12 +34,12 @@ class Compiled(NamedTuple):
     cut: PyTree
 
 
-def running(told: Any, system: System) -> Running:
+def running(config: Any, system: System) -> Running:
     """The training of an experiment, from its config and its system, on all devices."""
-    mesh, how = sharding.data_mesh(told.fsdp), stages.learning(told, system)
-    state = sharding.made(mesh, how.create, jax.random.key(0))
-    key = sharding.spread(jax.random.key(1), sharding.replicated(mesh))
-    return Running(program(how.step, mesh, sharding.state_sharding(mesh, state)), state, key, mesh)
+    mesh, how = sharding.data_mesh(config.fsdp), training.trainer(config, system)
+    state = train.fully_sharded.init_sharded(mesh, how.create, jax.random.key(0))
+    key = sharding.shard(jax.random.key(1), sharding.replicated(mesh))
+    return Running(program(how.step, mesh, fully_sharded.state_sharding(mesh, state)), state, key, mesh)
 
 
 def compiled(step: Step, create: Callable[[Key], PyTree], batch: PyTree, num_devices: int, fsdp: int) -> Compiled:
@@ -50,13 +51,17 @@ def compiled(step: Step, create: Callable[[Key], PyTree], batch: PyTree, num_dev
     """
     mesh = sharding.data_mesh(fsdp, num_devices)
     state = jax.eval_shape(create, jax.random.key(0))
-    cut, whole, split = sharding.state_sharding(mesh, state), sharding.replicated(mesh), sharding.split(mesh, axis=1)
+    cut, replicated, split = (
+        fully_sharded.state_sharding(mesh, state),
+        sharding.replicated(mesh),
+        sharding.batch_sharding(mesh, axis=1),
+    )
     of = lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s)  # noqa: E731
     stacked = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype, sharding=split), batch)
     with jax.set_mesh(mesh):
-        key = of(jax.eval_shape(lambda: jax.random.key(0)), whole)
-        made = program(step, mesh, cut).lower(jax.tree.map(of, state, cut), key, stacked).compile()
-    return Compiled(made, state, cut)
+        key = of(jax.eval_shape(lambda: jax.random.key(0)), replicated)
+        compiled = program(step, mesh, cut).lower(jax.tree.map(of, state, cut), key, stacked).compile()
+    return Compiled(compiled, state, cut)
 
 
 def images(shape: tuple[int, ...], batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:

@@ -4,10 +4,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from experiments import workdir
+from experiments.harness import workdir
 
 
-def keep(path: Path | None, found: dict[str, Any]) -> None:
+def save(path: Path | None, found: dict[str, Any]) -> None:
     """Write `found` with date, device and versions, whole or not at all; nothing where no path is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,12 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from benchmarks.record import keep
+from benchmarks.record import save
 from benchmarks.timing import seconds
-from experiments import edm_digits, workdir
-from jaxdiff import betas, grids
+from experiments import edm_digits
+from experiments.harness import workdir
+from jaxdiff import grids
+from jaxdiff.process import betas
 from jaxdiff.samplers import ancestral, heun, sample
 
 
@@ -89,7 +91,7 @@ def main(config: Config) -> None:
     )
     print(f"18 steps take {statistics.median(a for a, _ in pairs):.2f} s; compiling takes {heun_pairs[0][1][0]:.1f} s")
     ratios = {"compile_ratio": ratio, "ancestral_compile_ratio": ratio_ancestral, "ancestral_megabytes": memory}
-    keep(config.out, {"steps_over_evaluations": overhead, **ratios, "batch": config.batch})
+    save(config.out, {"steps_over_evaluations": overhead, **ratios, "batch": config.batch})
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ import jax
 import tyro
 
 from benchmarks.programs import compiled, images, simulate
-from benchmarks.record import keep
-from experiments import edm_digits, stages
+from benchmarks.record import save
+from experiments import edm_digits
+from experiments.harness import training
 from jaxdiff.train.step import Step
 from jaxdiff.types import Key, PyTree
 
@@ -113,13 +114,13 @@ def main(config: Config) -> None:
     """Compile, print, write."""
     simulate(8)
     digits = edm_digits.Config(model_channels=config.model_channels, dtype=config.dtype)  # type: ignore[arg-type]
-    how = stages.learning(digits, edm_digits.system(digits))
+    how = training.trainer(digits, edm_digits.system(digits))
     batch = images((8, 8, 1), config.batch_size)
     ways = [(num, fsdp) for num in config.devices for fsdp in sorted({1, num})]
     rows = [measure(how.step, how.create, batch, num, fsdp) for num, fsdp in ways]
     show(rows)
     settings = {"batch_size": config.batch_size, "model_channels": config.model_channels, "dtype": config.dtype}
-    keep(config.out, {"rows": rows, **settings})
+    save(config.out, {"rows": rows, **settings})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Images a second in training and in sampling, and whether data keep up: python -m benchmarks.throughput
 
 For every named experiment: its training step as `fit` compiles it, on random images of its data's shape, and its own
-sampler in one compiled call; steady state, without compilation. The input pipeline is measured beside them, batches of
+sampler in one compiled call; steady state, without compilation. The input pipeline is measured as well, batches of
 CIFAR-10's size from the cache, and set against each training step that reads images of that size. Prints a table and
 writes JSON with --out.
 """
@@ -18,10 +18,11 @@ import tyro
 
 from benchmarks import data
 from benchmarks.programs import running
-from benchmarks.record import keep
+from benchmarks.record import save
 from benchmarks.timing import best
-from experiments import ddgan_digits, ddpm_digits, draw, edm_cifar, edm_digits, score_sde_digits
-from experiments.system import System
+from experiments import ddgan_digits, ddpm_digits, edm_cifar, edm_digits, score_sde_digits
+from experiments.harness import generate
+from experiments.harness.system import System
 from jaxdiff.train import sharding
 
 
@@ -57,18 +58,18 @@ class Config:
 def settings(name: str, batch: int) -> tuple[Any, System]:
     """(config, system) of an experiment at the batch that is asked for."""
     configure, build = BENCHED[name]
-    told = configure(**({"batch_size": batch} if batch else {}))
-    return told, build(told)
+    config = configure(**({"batch_size": batch} if batch else {}))
+    return config, build(config)
 
 
-def training(told: Any, system: System, repeats: int) -> tuple[float, Any]:
+def training(config: Any, system: System, repeats: int) -> tuple[float, Any]:
     """Images a second of the step as `fit` runs it, and the state after it."""
-    run, state, key, mesh = running(told, system)
-    count = max(told.steps_per_dispatch, 1)
+    run, state, key, mesh = running(config, system)
+    count = max(config.steps_per_dispatch, 1)
     rng = np.random.default_rng(0)
-    images = rng.uniform(-1, 1, (count, told.batch_size, *system.shape)).astype(np.float32)
-    labels = rng.integers(0, max(system.num_classes, 1), (count, told.batch_size)).astype(np.int32)
-    batch = sharding.place({"image": images, "label": labels}, sharding.split(mesh, axis=1))
+    images = rng.uniform(-1, 1, (count, config.batch_size, *system.shape)).astype(np.float32)
+    labels = rng.integers(0, max(system.num_classes, 1), (count, config.batch_size)).astype(np.int32)
+    batch = sharding.shard_batch({"image": images, "label": labels}, sharding.batch_sharding(mesh, axis=1))
     held = [state]
 
     def step() -> Any:
@@ -77,28 +78,28 @@ def training(told: Any, system: System, repeats: int) -> tuple[float, Any]:
 
     with jax.set_mesh(mesh):
         shortest = best(step, repeats)
-    return count * told.batch_size / shortest, held[0]
+    return count * config.batch_size / shortest, held[0]
 
 
-def sampling(told: Any, system: System, params: Any, batch: int, repeats: int) -> tuple[float, int]:
+def sampling(config: Any, system: System, params: Any, batch: int, repeats: int) -> tuple[float, int]:
     """Images a second of the experiment's own sampler, and its evaluations an image."""
-    plan = system.sampling(told.num_steps)
+    plan = system.sampling(config.num_steps)
     seeds = np.arange(batch)
-    request = draw.Request(plan.sampler, plan.sigmas, seeds, draw.balanced_labels(seeds, system.num_classes))
-    run = draw.compile_batch(system, request)
+    request = generate.Request(plan.sampler, plan.sigmas, seeds, generate.balanced_labels(seeds, system.num_classes))
+    run = generate.compile_batch(system, request)
     labels = None if request.labels is None else jnp.asarray(request.labels)
     return batch / best(lambda: run(params, jnp.asarray(seeds, jnp.uint32), labels), repeats), plan.nfe
 
 
 def measure(name: str, config: Config) -> dict[str, Any]:
     """Both rates of an experiment."""
-    told, system = settings(name, config.batch)
-    trained, state = training(told, system, config.repeats)
-    num = min(told.batch_size, 100)
-    drawn, nfe = sampling(told, system, state.ema, num, config.repeats)
+    run_config, system = settings(name, config.batch)
+    trained, state = training(run_config, system, config.repeats)
+    num = min(run_config.batch_size, 100)
+    drawn, nfe = sampling(run_config, system, state.ema, num, config.repeats)
     return {
         "training_images_per_second": trained,
-        "batch": told.batch_size,
+        "batch": run_config.batch_size,
         "sampling_images_per_second": drawn,
         "sampled_at_once": num,
         "evaluations": nfe,
@@ -124,7 +125,7 @@ def main(config: Config) -> None:
     needs = {n: read / r["training_images_per_second"] for n, r in rows.items() if r["shape"] == [32, 32, 3]}
     for name, ratio in needs.items():
         print(f"data / training step of {name}: {ratio:,.0f} x")
-    keep(config.out, {"rows": rows, "data_images_per_second": read, "data_over_step": needs})
+    save(config.out, {"rows": rows, "data_images_per_second": read, "data_over_step": needs})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from jaxdiff import grids, toy
+from jaxdiff import gaussian_mixture, grids
 from jaxdiff.samplers import euler, heun, sample
 
 LOW, HIGH = 0.002, 80.0
@@ -30,7 +30,7 @@ EVALUATIONS = (9, 15, 23, 35, 49, 63, 79)
 
 @dataclass(frozen=True)
 class Config:
-    """Truncation error on a mixture with known denoiser."""
+    """Truncation error on a mixture whose denoiser is exact."""
 
     points: int = 1024
     """Trajectories."""
@@ -42,7 +42,7 @@ class Config:
 
 def errors(config: Config) -> tuple[dict[str, list[float]], float]:
     """Row name -> RMS error for each of EVALUATIONS, and the error of the solution taken as exact."""
-    denoise = partial(toy.denoiser, toy.ring(8, 1.0, config.std))
+    denoise = partial(gaussian_mixture.denoiser, gaussian_mixture.ring(8, 1.0, config.std))
     x = HIGH * jax.random.normal(jax.random.key(0), (config.points, 2), jnp.float64)
 
     def end(sampler: object, sigmas: np.ndarray) -> jax.Array:

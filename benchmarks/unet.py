@@ -17,12 +17,14 @@ import jax.numpy as jnp
 import optax
 import tyro
 
-from benchmarks.record import keep
+from benchmarks.record import save
 from benchmarks.timing import best, seconds
-from experiments import edm_recipes, workdir
+from experiments.harness import workdir
+from experiments.systems import edm_recipes
 from jaxdiff import grids, precond
-from jaxdiff.losses import edm_loss, lognormal_sigma
+from jaxdiff.losses import edm_loss
 from jaxdiff.samplers import heun, sample
+from jaxdiff.timesteps import lognormal_sigma
 from jaxdiff.train import ema
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
@@ -120,7 +122,7 @@ def main(config: Config) -> None:
     print(f"peak memory of the process: {peak:.2f} GB")
     record = {"config": {"dtype": config.dtype, "batch": config.batch}, "results": found, "peak_gigabytes": peak}
     record |= {"convolution_flops_per_second": {"forward": ceiling[False], "forward_backward": ceiling[True]}}
-    keep(config.out, record)
+    save(config.out, record)
 
 
 if __name__ == "__main__":

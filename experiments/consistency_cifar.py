@@ -18,13 +18,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli, consistency, edm_cifar, images, runs, stages
-from experiments.system import System
+from experiments import edm_cifar
+from experiments.harness import cli, datasets, experiment, image_shape, runs
+from experiments.harness.system import System
+from experiments.systems import consistency, consistency_teacher
+from experiments.systems.consistency_choices import METHODS
+from experiments.systems.network import of_images
 from jaxdiff.interop.edm import load_edm
-from jaxdiff.types import Key, Params
+from jaxdiff.types import Params
 
 
 class Recipe(NamedTuple):
@@ -48,7 +51,7 @@ RECIPES = {
 
 
 @dataclass(frozen=True)
-class Config(images.Fitted, consistency.Consistency):
+class Config(image_shape.Fitted, consistency.Consistency):
     """A consistency model by its paper's CIFAR-10 recipe. A value of 0 stands for the recipe's, shrunk on digits."""
 
     workdir: Path = Path("runs/consistency_cifar")
@@ -75,9 +78,9 @@ def resolve(config: Config) -> Config:
 
     Raises: ValueError when there are no such data.
     """
-    config = images.fitted(config)
+    config = image_shape.fitted(config)
     recipe = RECIPES[config.method]
-    if config.data == "digits":
+    if datasets.find(config.data).small:
         recipe = Recipe(1_000, 128, 5e-4, 0.99, 0.0)
     halflife = round(recipe.batch_size * np.log(0.5) / np.log(recipe.decay))
     values: dict[str, Any] = {**recipe._asdict(), "ema_halflife": halflife, "warmup": recipe.batch_size}
@@ -87,57 +90,56 @@ def resolve(config: Config) -> Config:
 
 def smoke(config: Config) -> Config:
     """The same path in seconds."""
-    return replace(images.few(config), num_steps=2, scales=config.scales or 20, stages=2)
+    return replace(image_shape.few(config), num_steps=2, scales=config.scales or 20, stages=2)
 
 
 def network(config: Config) -> tuple[Any, Callable[[], Params]]:
-    """(network, a reader of the teacher's parameters): the teacher's, or DDPM++ where there is none.
+    """Return (network, a reader of the teacher's parameters): the teacher's, or DDPM++ where there is none.
 
     Raises: ValueError when the teacher is no EDM model of images in the coordinates that the student is made for.
     """
-    if config.method not in consistency.FROM_TEACHER:
-        told = {name: getattr(config, name) for name in ("data", "resolution", "channels", "classes")}
-        alone = edm_cifar.resolve(edm_cifar.Config(recipe="uncond_vp", **told))
+    if not METHODS[config.method].from_teacher:
+        shared = {name: getattr(config, name) for name in ("data", "resolution", "channels", "classes")}
+        alone = edm_cifar.resolve(edm_cifar.Config(recipe="uncond_vp", **shared))
         return edm_cifar.network(edm_cifar.smoke(alone) if config.smoke else alone), dict
     if config.teacher.is_file():
         net, params, _, metadata = load_edm(config.teacher)
-        consistency.check_teacher(
+        consistency_teacher.check_teacher(
             config, metadata["class_name"] == "EDMPrecond", metadata["kwargs"].get("sigma_data", 0.5)
         )
         return net, lambda: params
     if not config.teacher.exists():
         how = "give a run of experiments.edm_cifar --recipe uncond_vp, or a published EDM pickle"
         raise ValueError(f"--teacher {config.teacher} does not exist, and method {config.method} needs one: {how}")
-    taught, edm = runs.of_run(config.teacher)
-    consistency.check_teacher(config, isinstance(taught, edm_cifar.Config) and taught.row == "F", 0.5)
-    return edm_cifar.network(taught), partial(consistency.read_teacher, taught, edm)
+    trained, edm = runs.of_run(config.teacher)
+    consistency_teacher.check_teacher(config, isinstance(trained, edm_cifar.Config) and trained.row == "F", 0.5)
+    return edm_cifar.network(trained), partial(consistency_teacher.read_teacher, trained, edm)
 
 
 def system(config: Config) -> System:
     """The network with the recipe's dropout; images are not augmented."""
-    net, teacher = network(config)
-    if config.data != "digits":
-        net = net.clone(dropout=RECIPES[config.method].dropout)
-    shape = (net.img_resolution, net.img_resolution, net.in_channels)
+    module, teacher = network(config)
+    if not datasets.find(config.data).small:
+        module = module.clone(dropout=RECIPES[config.method].dropout)
+    shape = (module.img_resolution, module.img_resolution, module.in_channels)
+    return consistency.assemble(config, of_images(config, module, shape, module.label_dim), teacher)
 
-    def init(key: Key) -> Params:
-        return net.init(key, jnp.zeros((1, *shape)), jnp.zeros(1))
 
-    return consistency.assemble(config, net, init, shape, net.label_dim, teacher)
+EXPERIMENT = experiment.Experiment("consistency_cifar", Config, system, smoke, resolve)
 
 
 def main(config: Config) -> None:
     """On digits, and in a smoke run, the teacher where it is needed and missing; then train, draw, evaluate."""
 
     def train(folder: Path) -> None:
-        told = {name: getattr(config, name) for name in ("data", "held_out", "smoke")}
-        edm_cifar.main(edm_cifar.Config(workdir=folder, recipe="uncond_vp", **told))
+        shared = {name: getattr(config, name) for name in ("data", "held_out", "smoke")}
+        edm_cifar.main(edm_cifar.Config(workdir=folder, recipe="uncond_vp", **shared))
 
     with cli.bad_input():
         config = resolve(config)
-    if config.data == "digits" or config.smoke:
-        config = consistency.with_teacher(config, train)
-    stages.run("consistency_cifar", config, system, smoke)
+    if datasets.find(config.data).small or config.smoke:
+        config = consistency_teacher.with_teacher(config, train)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-from experiments import cli, consistency, edm_digits, runs, stages
-from experiments.system import System
+from experiments import edm_digits
+from experiments.harness import cli, experiment, runs, training
+from experiments.harness.system import System
+from experiments.systems import consistency, consistency_teacher, digits_unet
+from experiments.systems.consistency_choices import METHODS, WEIGHTS
 from jaxdiff.types import Params
 
 
@@ -35,34 +38,36 @@ class Config(consistency.Consistency):
     """Of Adam, after warm-up."""
     cooldown: float = 0.8
     """Share of the steps, at the end, over which the learning rate falls to 0."""
-    weighting: Literal["uniform", "snr", "snr_plus_one", "karras", "truncated_snr"] = "karras"
+    weighting: Annotated[str, cli.one_of(WEIGHTS)] = "karras"
     """cd, ct: of a level. Uniform weights teach the network nothing at low levels, where its output counts for little,
     and what is wrong there goes wrong at all levels above."""
 
 
 def smoke(config: Config) -> Config:
     """The same path in seconds."""
-    return replace(stages.smoke(config), num_steps=2, scales=config.scales or 20, stages=2)
+    return replace(training.smoke(config), num_steps=2, scales=config.scales or 20, stages=2)
 
 
 def system(config: Config) -> System:
     """The teacher's network, trained by the method."""
+    unet: Any = digits_unet.module(digits_unet.DigitsUNet())
     teacher: Callable[[], Params] = dict
-    if config.method not in consistency.FROM_TEACHER:
-        net = edm_digits.network(edm_digits.Config())
-    else:
-        taught, edm = runs.of_run(config.teacher)
-        is_edm = isinstance(taught, edm_digits.Config)
-        consistency.check_teacher(config, is_edm, getattr(taught, "sigma_data", None))
-        net, teacher = edm_digits.network(taught), partial(consistency.read_teacher, taught, edm)
-    return consistency.assemble(config, net, edm_digits.initialise(net), (8, 8, 1), 10, teacher)
+    if METHODS[config.method].from_teacher:
+        trained, edm = runs.of_run(config.teacher)
+        is_edm = isinstance(trained, edm_digits.Config)
+        consistency_teacher.check_teacher(config, is_edm, getattr(trained, "sigma_data", None))
+        unet, teacher = digits_unet.module(trained), partial(consistency_teacher.read_teacher, trained, edm)
+    return consistency.assemble(config, digits_unet.network(config, unet), teacher)
+
+
+EXPERIMENT = experiment.Experiment("consistency_digits", Config, system, smoke)
 
 
 def main(config: Config) -> None:
     """The teacher where it is needed and missing; then train, draw, evaluate."""
     train = lambda folder: edm_digits.main(edm_digits.Config(workdir=folder, smoke=config.smoke))  # noqa: E731
-    config = consistency.with_teacher(config, train)
-    stages.run("consistency_digits", config, system, smoke)
+    config = consistency_teacher.with_teacher(config, train)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ had where this was written: the reader was tested on files forged in their layou
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments import cli, published
+from experiments.harness import cli
+from experiments.systems import published
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,14 @@ leaves samples.png (a scatter plot over the true means), samples.npz (points) an
 samples of high quality, and KL, in --workdir; it goes on from the last checkpoint.
 """
 
-import contextlib
-import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
-from tqdm import tqdm
-
-from experiments import claim, cli, ddgan_dense, devices, draw, sources, stages, watching, workdir
-from experiments.system import System
-from jaxdiff.data import gaussians, pipeline
-from jaxdiff.metrics import modes
-from jaxdiff.train import hosts, sharding
-from jaxdiff.train.loop import Budget
+from experiments.harness import cli, experiment
+from experiments.harness.system import System
+from experiments.systems import ddgan_dense, gaussian_points
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class Config(ddgan_dense.Dense):
     depth: int = 4
     """Hidden layers of both networks."""
     grid_every: int = 0
-    """0: points make no grids."""
+    """Steps between scatter plots of samples in WORKDIR/grids; 0 for none."""
     num_samples: int = 10_000
     """Points to draw for samples.npz and the metrics."""
     num_points: int = 100_000
@@ -68,68 +60,18 @@ def smoke(config: Config) -> Config:
     return replace(config, **small)
 
 
-def of_points(config: Config) -> System:
-    """Both networks and their chain; not called `system`, by which `runs` knows experiments on images."""
-    return ddgan_dense.assemble(config, (2,))
+def system(config: Config) -> System:
+    """Both networks and their chain, and the points."""
+    data = gaussian_points.dataset(partial(gaussian_points.points, config.num_points, config.seed))
+    return ddgan_dense.assemble(config, (2,))._replace(data=data)
+
+
+EXPERIMENT = experiment.Experiment("ddgan_25gaussians", Config, system, smoke)
 
 
 def main(config: Config) -> None:
     """Train, draw, count."""
-    started = time.monotonic()
-    with contextlib.ExitStack() as held:
-        with cli.bad_input():
-            config = stages.smoked(config, smoke)
-            budget = stages.check(config)
-            watching.no_grid(config)
-            sources.check_share("25gaussians", config.held_out)
-            built = of_points(config)
-            devices.check_state(config, stages.learning(config, built).create)
-            claim.check(config.workdir, "ddgan_25gaussians", config)
-            if config.override:
-                stages.runs_on(config, built)
-            folder = held.enter_context(claim.claimed(config.workdir, "ddgan_25gaussians", config))
-        work(config, built, budget, folder, started)
-
-
-def work(config: Config, built: System, budget: Budget, folder: Path, started: float) -> None:
-    """The same in a folder that is this run's."""
-    points, _ = gaussians.load(config.num_points, config.seed)
-    state = stages.train(config, built, pipeline.ArraySource(image=points), budget)
-    params = sharding.whole(state.ema)
-    if int(state.step) < config.steps or not hosts.first():
-        return
-    trained = time.monotonic()
-    seeds, plan = np.arange(config.num_samples, dtype=np.uint32), built.sampling(config.num_steps)
-    request = draw.Request(plan.sampler, plan.sigmas, seeds, None)
-    drawn = np.asarray(draw.compile_batch(built, request)(params, seeds, None))
-    means = np.asarray(gaussians.grid().means)
-    found = modes.of_mixture(drawn, means, gaussians.STD)._asdict()
-    np.savez(folder / "samples.npz", points=drawn.astype(np.float32), seeds=seeds.astype(np.int64))
-    plot(folder / "samples.png", drawn, means, f"T = {config.num_steps}: {found['modes']} of 25 modes")
-    report = {
-        "experiment": "ddgan_25gaussians",
-        "step": config.steps,
-        "num_samples": config.num_samples,
-        "nfe": config.num_steps,
-        "metrics": found,
-        "seconds": {"training": round(trained - started, 1), "total": round(time.monotonic() - started, 1)},
-        **workdir.environment(),
-    }
-    workdir.write_json(folder / "report.json", report)
-    tqdm.write(
-        f"{found['modes']} of 25 modes, {100 * found['high_quality']:.1f} % of samples of high quality, "
-        f"KL {found['kl']:.3f}; {report['seconds']['total']} s in all; see {folder}/samples.png"
-    )
-
-
-def plot(path: Path, points: np.ndarray, means: np.ndarray, title: str) -> None:
-    """Samples over the true means."""
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(*means.T, "+", color="tab:red", ms=10, mew=1)
-    axes.plot(*points[:4_000].T, ".", color="k", ms=1.5, alpha=0.5)
-    axes.set(title=title, xlim=(-2.75, 2.75), ylim=(-2.75, 2.75), aspect="equal")
-    figure.savefig(path, dpi=120)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ its shrunk value on digits.
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from experiments import cli, ddgan, images, stages
-from experiments.system import System, flipped
-from jaxdiff.interop import ddgan as published
-from jaxdiff.nets.ddgan_discriminator import Discriminator, large
-from jaxdiff.train.adversarial import cosine_by_epoch
+from experiments.harness import cli, datasets, experiment, image_shape
+from experiments.harness.system import System, flipped
+from experiments.systems import ddgan
+from jaxdiff import interop
+from jaxdiff.nets.ddgan.discriminator import Discriminator, large_discriminator
+from jaxdiff.train.learning_rates import cosine_by_epoch
 
 STEPS_PER_EPOCH = 195
 """Whole batches of 256 in an epoch of 50,000 images."""
@@ -49,12 +50,12 @@ learn digits within 3,000 steps; `ddgan_digits` has networks that do. R1 is at e
 
 
 @dataclass(frozen=True)
-class Config(images.Shaped, ddgan.DDGAN):
+class Config(image_shape.Shaped, ddgan.DDGAN):
     """A denoising diffusion GAN by its CIFAR-10 recipe."""
 
     workdir: Path = Path("runs/ddgan_cifar")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
-    recipe: Literal["released", "paper"] = "released"
+    recipe: Annotated[str, cli.one_of(RECIPES)] = "released"
     """The released command's values, or the paper's."""
     steps: int = 0
     """Training steps, each one of the discriminator and one of the generator."""
@@ -84,12 +85,14 @@ def resolve(config: Config) -> Config:
 
     Raises: ValueError when there are no such data, or the network is none for them.
     """
-    small = config.data == "digits"
-    recipe = published.CIFAR10
+    small = datasets.find(config.data).small
+    recipe = interop.ddgan.CIFAR10
     if config.dropout > 0:
         raise ValueError(f"dropout must be 0, got {config.dropout}: a DDGAN's generator is trained without")
-    unet = images.UNet(recipe.num_channels_dae, recipe.ch_mult, recipe.num_res_blocks, recipe.attn_resolutions, 0.0)
-    config = images.shaped(config, images.UNet(32, (1, 2), 1, (4,), 0.0) if small else unet)
+    unet = image_shape.UNet(
+        recipe.num_channels_dae, recipe.ch_mult, recipe.num_res_blocks, recipe.attn_resolutions, 0.0
+    )
+    config = image_shape.shaped(config, image_shape.UNet(32, (1, 2), 1, (4,), 0.0) if small else unet)
     values = (SHRUNK if small else RECIPES[config.recipe])._asdict()
     if config.gamma >= 0:
         del values["gamma"]  # 0 is a weight like any other
@@ -99,37 +102,38 @@ def resolve(config: Config) -> Config:
 
 def smoke(config: Config) -> Config:
     """The same path in seconds."""
-    return images.smoke(config, num_steps=config.num_steps, discriminator_mult=(2, 2))
+    return image_shape.smoke(config, num_steps=config.num_steps, discriminator_mult=(2, 2))
 
 
 def system(config: Config) -> System:
     """The recipe's networks; images are flipped at random and rates fall epoch by epoch, on digits neither."""
     width, shape = config.model_channels, (config.resolution, config.resolution, config.channels)
-    if config.data == "digits":
-        generator, discriminator = ddgan.digit_networks(config, width, shape, **images.unet(config))
-        return ddgan.assemble(config, generator, judging(config, discriminator), shape)
+    if datasets.find(config.data).small:
+        generator, discriminator = ddgan.digit_networks(config, width, shape, **image_shape.unet(config))
+        return ddgan.assemble(config, generator, with_mult(config, discriminator), shape)
     options = replace(
-        published.CIFAR10, image_size=config.resolution, num_channels=config.channels, num_channels_dae=width,
+        interop.ddgan.CIFAR10, image_size=config.resolution, num_channels=config.channels, num_channels_dae=width,
         ch_mult=config.channel_mult, num_res_blocks=config.num_blocks, attn_resolutions=config.attn_resolutions,
         nz=config.latent_dim or 1,
     )  # fmt: skip
     epochs = max(config.steps // STEPS_PER_EPOCH, 1)
     decayed = partial(cosine_by_epoch, steps_per_epoch=STEPS_PER_EPOCH, num_epochs=epochs)
-    of_size = Discriminator if config.resolution < 64 else large
-    discriminator = judging(config, of_size(config.channels, width // 2))
-    return flipped(ddgan.assemble(config, published.network(options), discriminator, shape, decayed))
+    of_size = Discriminator if config.resolution < 64 else large_discriminator
+    discriminator = with_mult(config, of_size(config.channels, width // 2))
+    return flipped(ddgan.assemble(config, interop.ddgan.network(options), discriminator, shape, decayed))
 
 
-def judging(config: Config, discriminator: Any) -> Any:
-    """The discriminator with the blocks that the config has."""
+def with_mult(config: Config, discriminator: Any) -> Any:
+    """Return the discriminator with the width multipliers of the config, its own where there are none."""
     return discriminator.clone(channel_mult=config.discriminator_mult) if config.discriminator_mult else discriminator
+
+
+EXPERIMENT = experiment.Experiment("ddgan_cifar", Config, system, smoke, resolve)
 
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    with cli.bad_input():
-        config = resolve(config)
-    stages.run("ddgan_cifar", config, system, smoke)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

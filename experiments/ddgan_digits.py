@@ -13,8 +13,9 @@ from pathlib import Path
 
 import jax.numpy as jnp
 
-from experiments import cli, ddgan_dense, stages
-from experiments.system import System
+from experiments.harness import cli, experiment, training
+from experiments.harness.system import System
+from experiments.systems import ddgan_dense
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Config(ddgan_dense.Dense):
 
 def smoke(config: Config) -> Config:
     """The same path in seconds."""
-    return replace(stages.smoke(config), num_steps=config.num_steps, width=16)
+    return replace(training.smoke(config), num_steps=config.num_steps, width=16)
 
 
 def system(config: Config) -> System:
@@ -37,9 +38,12 @@ def system(config: Config) -> System:
     return ddgan_dense.assemble(config, (8, 8, 1), jnp.tanh)
 
 
+EXPERIMENT = experiment.Experiment("ddgan_digits", Config, system, smoke)
+
+
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    stages.run("ddgan_digits", config, system, smoke)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

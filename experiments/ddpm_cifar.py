@@ -11,15 +11,14 @@ here: the last line. A value of 0 stands for the recipe's, or for its shrunk val
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-import jax.numpy as jnp
-
-from experiments import cli, ddpm, images, stages
-from experiments.system import System, flipped
-from jaxdiff.data import digits
-from jaxdiff.nets.unet_guided import GuidedUNet
-from jaxdiff.types import Key, Params
+from experiments.harness import cli, datasets, experiment, image_shape
+from experiments.harness.system import System, flipped
+from experiments.systems import ddpm
+from experiments.systems.ddpm_choices import OBJECTIVES, SCHEDULES, TIMES, VARIANCES
+from experiments.systems.network import of_images
+from jaxdiff.nets.unet.openai import GuidedUNet
 
 EMA_HALFLIFE = 887_000
 """In images: a decay of 0.9999 a step of 128, 128 * log(0.5) / log(0.9999), in both papers."""
@@ -37,9 +36,9 @@ class Recipe:
     warmup: int
     clip_norm: float
     chain_length: int
-    schedule: Literal["linear", "cosine"]
-    variance: Literal["large", "learned_range"]
-    objective: Literal["simple", "hybrid"]
+    schedule: str
+    variance: str
+    objective: str
     network: dict[str, Any]
 
 
@@ -57,12 +56,12 @@ RECIPES = {"ho2020": HO_2020, "iddpm": IDDPM}
 
 
 @dataclass(frozen=True)
-class Config(images.Shaped, ddpm.Diffusion):
+class Config(image_shape.Shaped, ddpm.Diffusion):
     """DDPM by a paper's CIFAR-10 recipe."""
 
     workdir: Path = Path("runs/ddpm_cifar")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
-    recipe: Literal["ho2020", "iddpm"] = "iddpm"
+    recipe: Annotated[str, cli.one_of(RECIPES)] = "iddpm"
     """Whose: Ho et al. 2020, or Nichol & Dhariwal 2021 (improved DDPM)."""
     steps: int = 0
     """Training steps."""
@@ -76,25 +75,25 @@ class Config(images.Shaped, ddpm.Diffusion):
     """Half-life of the parameters' average, in images."""
     chain_length: int = 0
     """T, the number of steps of the forward chain."""
-    schedule: Literal["recipe", "linear", "cosine"] = "recipe"  # type: ignore[assignment]
+    schedule: Annotated[str, cli.one_of(["recipe", *SCHEDULES])] = "recipe"
     """Of the betas."""
-    variance: Literal["recipe", "small", "large", "learned", "learned_range"] = "recipe"  # type: ignore[assignment]
+    variance: Annotated[str, cli.one_of(["recipe", *VARIANCES])] = "recipe"
     """Of the reverse steps."""
-    objective: Literal["recipe", "simple", "hybrid", "vlb"] = "recipe"  # type: ignore[assignment]
+    objective: Annotated[str, cli.one_of(["recipe", *OBJECTIVES])] = "recipe"
     """Loss."""
-    times: Literal["uniform", "antithetic", "loss_aware"] = "uniform"
+    times: Annotated[str, cli.one_of(TIMES)] = "uniform"
     """How training steps are drawn; the papers' are independent."""
 
 
 def resolve(config: Config) -> Config:
-    """The recipe's values in the place of those that were not given, shrunk on digits.
+    """Fill in the recipe's values where none were given, shrunk on digits.
 
     Raises: ValueError when there are no such data, or the network is none for them.
     """
     recipe = RECIPES[config.recipe]
-    small = config.data == "digits"
-    unet = images.UNet(128, (1, 2, 2, 2), *(recipe.network[name] for name in images.UNet._fields[2:]))
-    config = images.shaped(config, images.UNet(32, (1, 2), 1, (4,), 0.0) if small else unet)
+    small = datasets.find(config.data).small
+    unet = image_shape.UNet(128, (1, 2, 2, 2), *(recipe.network[name] for name in image_shape.UNet._fields[2:]))
+    config = image_shape.shaped(config, image_shape.UNet(32, (1, 2), 1, (4,), 0.0) if small else unet)
     values: dict[str, Any] = {
         "steps": 1_000 if small else recipe.steps,
         "learning_rate": 1e-3 if small else recipe.learning_rate,
@@ -113,29 +112,27 @@ def resolve(config: Config) -> Config:
 
 def smoke(config: Config) -> Config:
     """The same path in seconds; every width must be a multiple of 32."""
-    return images.smoke(config, model_channels=32, chain_length=50)
+    return image_shape.smoke(config, model_channels=32, chain_length=50)
 
 
 def system(config: Config) -> System:
     """The recipe's network on its chain, without classes; images are flipped at random, digits are not."""
     size, channels = config.resolution, config.channels
-    changes: dict[str, Any] = {**RECIPES[config.recipe].network, **images.unet(config)}
+    changes: dict[str, Any] = {**RECIPES[config.recipe].network, **image_shape.unet(config)}
     out_channels = ddpm.channels_of(config, channels)
-    net = GuidedUNet(size, channels, out_channels, stem_channels=config.model_channels, **changes)
+    module = GuidedUNet(size, channels, out_channels, stem_channels=config.model_channels, **changes)
+    dataset = datasets.find(config.data)
+    net = of_images(config, module, (size, size, channels), bins=dataset.grey_values)
+    built = ddpm.assemble(config, net)
+    return flipped(built) if dataset.mirrored else built
 
-    def init(key: Key) -> Params:
-        return net.init(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1))
 
-    bins = digits.LEVELS if config.data == "digits" else 256
-    built = ddpm.assemble(config, net, init, shape=(size, size, channels), classes=0, bins=bins)
-    return built if config.data == "digits" else flipped(built)
+EXPERIMENT = experiment.Experiment("ddpm_cifar", Config, system, smoke, resolve)
 
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    with cli.bad_input():
-        config = resolve(config)
-    stages.run("ddpm_cifar", config, system, smoke)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

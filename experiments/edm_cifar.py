@@ -10,18 +10,13 @@ on small files in the true format; no FID of ours is claimed.
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
-
-from experiments import cli, devices, draw, edm_recipes, images, stages
-from experiments.system import System
-from jaxdiff import augment, precond
-from jaxdiff.losses import denoising_loss
-from jaxdiff.types import Array, Denoiser, Key, Params
+from experiments.harness import cli, datasets, experiment, image_shape, training
+from experiments.harness.system import System
+from experiments.systems import edm, edm_recipes
+from experiments.systems.network import of_images
 
 RECIPES = {
     "cond_vp": edm_recipes.CIFAR10_COND_VP,
@@ -32,14 +27,14 @@ RECIPES = {
 
 
 @dataclass(frozen=True)
-class Config(images.Shaped, stages.Training):
+class Config(image_shape.Shaped, training.Training):
     """EDM by the CIFAR-10 recipe. A value of 0 stands for the recipe's, or for its shrunk value on digits."""
 
     workdir: Path = Path("runs/edm_cifar")
     """Folder of the run: checkpoints, metrics.jsonl, samples, report.json."""
-    recipe: Literal["cond_vp", "cond_ve", "uncond_vp", "uncond_ve"] = "cond_vp"
+    recipe: Annotated[str, cli.one_of(RECIPES)] = "cond_vp"
     """Conditional where the data have classes, or not; DDPM++ (vp) or NCSN++ (ve)."""
-    row: Literal["A", "B", "C", "D", "E", "F"] = "F"
+    row: Annotated[str, cli.one_of(edm_recipes.ABLATIONS)] = "F"
     """Row of the paper's Table 2, from the VP or VE baseline (A) to everything (F)."""
     steps: int = 0
     """Training steps."""
@@ -75,10 +70,10 @@ def resolve(config: Config) -> Config:
         "warmup": 5_000,
         "ema_halflife": 10_000,
     }
-    small = config.data == "digits"
+    small = datasets.find(config.data).small
     values = shrunk if small else paper
-    unet = images.UNet(*(getattr(recipe, name) for name in images.UNet._fields))
-    config = images.shaped(config, images.UNet(16, (2, 2), 1, (4,), 0.0) if small else unet)
+    unet = image_shape.UNet(*(getattr(recipe, name) for name in image_shape.UNet._fields))
+    config = image_shape.shaped(config, image_shape.UNet(16, (2, 2), 1, (4,), 0.0) if small else unet)
     config = replace(config, **{name: getattr(config, name) or value for name, value in values.items()})
     if config.ema_rampup < 0:
         config = replace(config, ema_rampup=recipe.ema_rampup or 0.0)
@@ -87,51 +82,31 @@ def resolve(config: Config) -> Config:
 
 def smoke(config: Config) -> Config:
     """The same path in seconds."""
-    return images.smoke(config)
+    return image_shape.smoke(config)
 
 
 def network(config: Config) -> Any:
-    """The recipe's network in the config's shape."""
+    """Build the recipe's network in the config's shape."""
     recipe = edm_recipes.ablation(RECIPES[config.recipe], config.row)
     given = {"img_resolution": config.resolution, "label_dim": config.classes if recipe.label_dim else 0}
-    net = edm_recipes.network(recipe, config.channels, **given, **images.unet(config))
-    return devices.computing(config, net)
+    return edm_recipes.network(recipe, config.channels, **given, **image_shape.unet(config))
 
 
 def system(config: Config) -> System:
-    """The recipe's network, with augmentation in the loss."""
+    """Build the recipe's network, with augmentation in the loss."""
     recipe = edm_recipes.ablation(RECIPES[config.recipe], config.row)
-    pipe = edm_recipes.augmentation(recipe)
-    net = network(config)
-    size, channels = net.img_resolution, net.in_channels
-    row = recipe.preconditioning()
+    module = network(config)
+    shape = (module.img_resolution, module.img_resolution, module.in_channels)
+    net = of_images(config, module, shape, module.label_dim)
+    return edm.assemble(net, recipe.preconditioning(), recipe.objective, edm_recipes.augmenting(recipe))
 
-    def init(key: Key) -> Params:
-        return net.init(key, jnp.zeros((1, size, size, channels)), jnp.zeros(1))
 
-    def denoiser(params: Params, labels: Array | None, **cond: Any) -> Denoiser:
-        if net.label_dim and labels is not None:
-            cond["class_labels"] = jax.nn.one_hot(labels, net.label_dim)
-        return precond.denoiser(net.apply, params, row, **cond)
-
-    def loss(params: Params, key: Key, batch: dict[str, Array]) -> Array:
-        key_augment, key_sigma, key_noise, key_dropout = jax.random.split(key, 4)
-        x0 = batch["image"]
-        cond: dict[str, Any] = {"train": True, "rngs": {"dropout": key_dropout}}
-        if pipe is not None:
-            x0, cond["augment_labels"] = augment.augment(key_augment, x0, pipe)
-        sigma, noise = recipe.objective.levels(key_sigma, x0.shape[:1]), jax.random.normal(key_noise, x0.shape)
-        return denoising_loss(denoiser(params, batch["label"], **cond), x0, sigma, noise, recipe.objective.weight)
-
-    sampling = partial(draw.edm_sampling, row)
-    return System(init, loss, denoiser, row, sampling, shape=(size, size, channels), num_classes=net.label_dim)
+EXPERIMENT = experiment.Experiment("edm_cifar", Config, system, smoke, resolve)
 
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    with cli.bad_input():
-        config = resolve(config)
-    stages.run("edm_cifar", config, system, smoke)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

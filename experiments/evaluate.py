@@ -6,7 +6,7 @@
     python -m experiments.evaluate --workdir runs/ddpm_digits --elbo
     python -m experiments.evaluate --workdir runs/score_sde_digits --likelihood
 
-prints them beside those of real held-out images and puts them into report.json. --metrics draws 50,000 images and
+prints them with those of real held-out images and puts them into report.json. --metrics draws 50,000 images and
 takes InceptionV3's features of them, in WORKDIR/evaluation: what was interrupted goes on there when it is run again.
 """
 
@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments import bound, cli, draw, inception, judged, likelihood, runs, sources, workdir
+from experiments.evaluation import elbo, inception, likelihood
+from experiments.harness import cli, datasets, evaluator, generate, runs, workdir
+from experiments.harness.system import System
 from jaxdiff.data import pipeline, pixels
 
 
@@ -30,7 +32,7 @@ class Config(inception.Options):
     heldout_images: int = 128
     """elbo, likelihood: held-out images to take, from the first."""
     heldout_data: str = ""
-    """A set of images that the run did not train on, in the place of those that it held out: digits, cifar10 (whose
+    """A set of images that the run did not train on, instead of those that it held out: digits, cifar10 (whose
     held-out halves they are), or a folder or zip. Not for --metrics."""
     seed: int = 0
     """elbo, likelihood: of the noise, the dequantisation and the probes."""
@@ -49,16 +51,17 @@ def main(config: Config) -> None:
         evaluate_by_inception(config)
         return
     with cli.bad_input():
-        run_config, system = runs.of_run(config.workdir)
+        read = runs.of_images if config.heldout_data else runs.of_run
+        run_config, system = read(config.workdir)
         path = config.samples or config.workdir / "samples.npz"
-        images, labels = draw.read(path)
-        unseen = heldout_source(config, run_config) if config.heldout_data else None
-        source = sources.training(run_config.data, system, run_config.held_out)
-        metrics = judged.judge(run_config, system, source, unseen)(images, labels)
+        images, labels = generate.read(path, system.form)
+        unseen = heldout_source(config, run_config, system) if config.heldout_data else None
+        source = datasets.training(run_config.data, system, run_config.held_out)
+        metrics = datasets.evaluate(run_config, system, source, unseen)(images, labels)
     report = path.parent / "report.json"
     of_file = {} if report.exists() else {"samples": path.name}
     workdir.add_json(report, {**of_file, "num_samples": len(images), "metrics": metrics, **workdir.environment()})
-    judged.show(metrics)
+    evaluator.show(metrics)
     print(f"written to {report}")
 
 
@@ -75,7 +78,7 @@ def check(config: Config) -> None:
 
 
 def evaluate_by_inception(config: Config) -> None:
-    """FID and others, into report.json under "inception"."""
+    """Write FID and others into report.json under "inception"."""
     with cli.bad_input():
         found = inception.prepare(config)()
     path = (config.samples.parent if config.samples else config.workdir) / "report.json"
@@ -89,31 +92,31 @@ def evaluate_by_inception(config: Config) -> None:
 
 
 def evaluate_elbo(config: Config) -> None:
-    """The bound, into report.json, elbo.npz and elbo.png."""
+    """Write the ELBO into report.json, elbo.npz and elbo.png."""
     with cli.bad_input():
-        run_config, system = runs.of_run(config.workdir)
-        images, labels = heldout(heldout_source(config, run_config), config.heldout_images)
-        chain = bound.check(system, images)
+        run_config, system = runs.of_images(config.workdir)
+        images, labels = heldout(heldout_source(config, run_config, system), config.heldout_images)
+        chain = elbo.check(system, images)
         params, step = runs.averaged_params(run_config, system)
-    found, per_step = bound.measure(chain, params, images, labels, config.seed)
+    found, per_step = elbo.measure(chain, params, images, labels, config.seed)
     path = config.workdir / "report.json"
     workdir.add_json(path, {"elbo": {**found, "step": step}, **workdir.environment()})
     np.savez(config.workdir / "elbo.npz", bits_per_dim=per_step)
-    bound.plot(config.workdir / "elbo.png", per_step, found)
+    elbo.plot(config.workdir / "elbo.png", per_step, found)
     for name in ("reconstruction", "matching", "prior", "bits_per_dim"):
         print(f"{name:<16}{found[name]:>10.4f}")
     print(
-        f"bits/dim of {config.heldout_images} held-out images in {chain.bins} grey levels, "
+        f"bits/dim of {config.heldout_images} held-out images in {chain.bins} grey values, "
         f"+- {found['standard_error'] or 0:.4f} over the images"
     )
-    print(f"written to {path}, elbo.npz and elbo.png beside it")
+    print(f"written to {path}, with elbo.npz and elbo.png")
 
 
 def evaluate_likelihood(config: Config) -> None:
-    """The likelihood, into report.json."""
+    """Write the likelihood into report.json."""
     with cli.bad_input():
-        run_config, system = runs.of_run(config.workdir)
-        images, labels = heldout(heldout_source(config, run_config), config.heldout_images)
+        run_config, system = runs.of_images(config.workdir)
+        images, labels = heldout(heldout_source(config, run_config, system), config.heldout_images)
         model = likelihood.check(system, images)
         params, step = runs.averaged_params(run_config, system)
     found = likelihood.measure(model, params, images, labels, config.seed, config.probes)
@@ -121,20 +124,21 @@ def evaluate_likelihood(config: Config) -> None:
     workdir.add_json(path, {"likelihood": {**found, "step": step}, **workdir.environment()})
     print(
         f"{found['bits_per_dim']:.4f} bits/dim +- {found['standard_error'] or 0:.4f} over {config.heldout_images} "
-        f"held-out images, dequantised from {model.bins} grey levels; {found['evaluations']:.0f} evaluations each\n"
-        f"= {found['nats']:.2f} nats / (dims log 2) + {found['offset_bits']:.4f}, the bits of a grey level's width"
+        f"held-out images, dequantised from {model.bins} grey values; {found['evaluations']:.0f} evaluations each\n"
+        f"= {found['nats']:.2f} nats / (dims log 2) + {found['offset_bits']:.4f}, the bits of a grey value's width"
     )
     print(f"written to {path}")
 
 
-def heldout_source(config: Config, run_config: Any) -> pipeline.Source:
-    """Images that the run did not train on.
+def heldout_source(config: Config, run_config: Any, system: System) -> pipeline.Source:
+    """Return images that the run did not train on.
 
     Raises: ValueError when there are none, or they are not there.
     """
-    if config.heldout_data not in ("", "digits", "cifar10"):
-        return sources.image_files(config.heldout_data)
-    found = sources.unseen(config.heldout_data or run_config.data, run_config.held_out)
+    if config.heldout_data:
+        found = datasets.all_unseen(config.heldout_data)
+    else:
+        found = datasets.of(run_config.data, system).heldout(run_config.held_out)
     if found is None:
         raise ValueError(
             f"{run_config.data} has no images that were held out: train with --held-out 0.1, or give --heldout-data"
@@ -143,7 +147,7 @@ def heldout_source(config: Config, run_config: Any) -> pipeline.Source:
 
 
 def heldout(source: pipeline.Source, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first images in [-1, 1], and their labels.
+    """Return the first images in [-1, 1], and their labels.
 
     Raises: ValueError when there are not so many.
     """

@@ -10,19 +10,19 @@ writes samples.npz and samples.png to --out.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
+import tyro
 
-from experiments import allowed, cli, draw, published, runs, score_sde
-from experiments.picture import image_grid, save_png
-from jaxdiff import flow, grids, samplers
-from jaxdiff import sde as sdes
-from jaxdiff.grids import Grid
+from experiments.harness import allowed, cli, generate, runs, samplers
+from experiments.harness.image_grid import save_png
+from experiments.harness.system import Pretrained, System
+from experiments.systems import published
+from jaxdiff import grids
 from jaxdiff.guidance import guide, on_x0
-from jaxdiff.samplers import Sampler
-from jaxdiff.train import place
+from jaxdiff.train import paths
 from jaxdiff.types import Array, Params
 
 
@@ -35,12 +35,8 @@ class Config:
     checkpoint: Path | None = None
     """Instead of a run: a published EDM model, FILE.pkl or the folder that experiments.convert made of it; a published
     consistency model or DDGAN generator under the name that its authors gave it."""
-    sampler: Literal["own", "euler", "heun", "dpmpp_2m", "heun_churn", "ddim", "ancestral", "pc", "ode"] = "own"
-    """own is what the run itself uses; heun is the EDM paper's Alg. 1 and heun_churn its stochastic Alg. 2; pc is
-    predictor-corrector sampling and ode the adaptive probability flow, along the run's SDE, or VE where it has none."""
-    num_steps: int | None = None
-    """Steps; without it, the run's own number. heun evaluates the network 2 n - 1 times, pc 2 n times, ode as often as
-    its tolerance asks for, the others n times."""
+    sampler: Annotated[str, cli.one_of(samplers.SAMPLERS), tyro.conf.arg(help=samplers.HELP)] = "own"
+    num_steps: Annotated[int | None, tyro.conf.arg(help=samplers.STEPS)] = None
     grid: Literal["auto", "chain", "karras"] = "auto"
     """Levels: evenly spaced steps of the run's chain, or the Karras grid; auto takes the run's own for its own sampler,
     and the chain, where the run has one, for others of first order."""
@@ -78,7 +74,7 @@ class Config:
 
 
 def parse_seeds(text: str) -> np.ndarray:
-    """Seeds of a list of numbers and ranges.
+    """Parse seeds from a list of numbers and ranges.
 
     Raises: ValueError when the text is not such a list, or a seed does not fit 32 bits.
     Example:
@@ -95,63 +91,14 @@ def parse_seeds(text: str) -> np.ndarray:
     return np.concatenate([np.arange(r.start, r.stop) for r in ranges])
 
 
-def choose(config: Config, model: published.Model) -> tuple[Sampler, Grid]:
-    """The sampler and the levels that the flags name."""
-    num_steps = model.num_steps if config.num_steps is None else config.num_steps
-    grids.check_range(num_steps, config.sigma_min, config.sigma_max)
-    of_generator = model.sampling(model.num_steps).name == "ddgan"
-    if of_generator and (config.sampler, config.grid) != ("own", "auto"):
-        raise ValueError(
-            f"sampler {config.sampler}, grid {config.grid}: a DDGAN's network draws x0 and is no denoiser; it has "
-            "one sampler, own, on its own chain"
-        )
-    if config.sampler in ("pc", "ode"):
-        return continuous(config, model, num_steps)
-    if config.grid == "chain" and not model.chain:
-        raise ValueError("grid chain: this run was not trained on a chain of steps, use karras")
-    if config.sampler == "own" and config.grid == "auto":
-        own = model.sampling(num_steps)
-        return own.sampler, own.sigmas
-    limits = config.s_churn, config.s_min, config.s_max, config.s_noise
-    sampler = {
-        "own": lambda: model.sampling(num_steps).sampler,
-        "euler": samplers.euler,
-        "heun": samplers.heun,
-        "dpmpp_2m": samplers.dpmpp_2m,
-        "heun_churn": lambda: samplers.churn(samplers.heun(), *limits, round_sigma=model.precond.round_sigma),
-        "ddim": lambda: samplers.ddim(config.eta),
-        "ancestral": lambda: samplers.ancestral(model.chain.reverse if model.chain else None),
-    }[config.sampler]()
-    second_order = config.sampler in ("heun", "heun_churn", "dpmpp_2m")
-    if model.chain and config.grid != "karras" and not (config.grid == "auto" and second_order):
-        return sampler, model.sampling(num_steps).sigmas
-    return sampler, draw.levels(model.precond, num_steps, config.sigma_min, config.sigma_max, config.rho)
-
-
-def continuous(config: Config, model: published.Model, num_steps: int) -> tuple[Sampler, Grid]:
-    """Samplers that go along an SDE: the run's own, or VE between the levels that the flags name."""
-    sde, epsilon = (
-        sdes.ve(*sorted(draw.levels(model.precond, 2, config.sigma_min, config.sigma_max)[:2].tolist())),
-        1e-5,
-    )
-    if model.continuous:
-        sde, epsilon = model.continuous.sde, model.continuous.epsilon
-    if config.sampler == "pc":
-        built = score_sde.predictor_corrector(sde, epsilon, config.snr, num_steps)
-        return built.sampler, built.sigmas
-    tolerance = flow.Tolerance(config.tolerance, config.tolerance)
-    flow.check_tolerance(tolerance, np.float32)
-    return flow.adaptive(sde, tolerance), sdes.grid(sde, 2, epsilon)
-
-
-def conditioned(config: Config, model: published.Model) -> published.Model:
-    """The model with what the sampler asks in the place of its denoiser, guided where that is asked for."""
+def conditioned(config: Config, model: System) -> System:
+    """Return the system with what the sampler takes as its denoiser, guided where the flags say so."""
     if config.guidance != 1 and not model.unconditional:
         how = (
             "with all classes shown, not with ddpm_digits' --label-dropout" if model.num_classes else "without classes"
         )
         raise ValueError(f"--guidance {config.guidance} needs images without a class: this model was trained {how}")
-    chain = model.chain if config.sampler == "ancestral" else None
+    chain = model.discrete_process if samplers.SAMPLERS[config.sampler].reverse_kernel else None
     ask: Any = chain.model if chain else model.denoiser
 
     def guided(params: Params, labels: Array | None) -> Any:
@@ -164,12 +111,12 @@ def conditioned(config: Config, model: published.Model) -> published.Model:
 
 
 def labels_of(config: Config, seeds: np.ndarray, num_classes: int) -> np.ndarray | None:
-    """The class of every image; None where the model has none.
+    """Return the class of every image; None where the model has none.
 
     Raises: ValueError for a class that the model does not have.
     """
     if config.label is None:
-        return draw.balanced_labels(seeds, num_classes)
+        return generate.balanced_labels(seeds, num_classes)
     if not num_classes:
         raise ValueError(f"--label {config.label}: this model was trained without classes, leave it out")
     if not 0 <= config.label < num_classes:
@@ -185,37 +132,34 @@ def main(config: Config) -> None:
         if (config.workdir is None) == (config.checkpoint is None):
             raise ValueError("give either --workdir or --checkpoint")
         if config.out:
-            place.check_folder(config.out, "--out")
-        system = describe(config)
-        sampler, sigmas = choose(config, system)
+            paths.check_folder(config.out, "--out")
+        system, read, usual = describe(config)
+        asked = usual if config.num_steps is None else config.num_steps
+        grids.check_range(asked, config.sigma_min, config.sigma_max)
+        sampler, sigmas = samplers.choose(config, system, asked)
         system = conditioned(config, system)
         labels = labels_of(config, seeds, system.num_classes)
-        params, request = system.params(), draw.Request(sampler, sigmas, seeds, labels, config.batch_size)
-        draw.check(system, params, request)
+        params, request = read(), generate.Request(sampler, sigmas, seeds, labels, config.batch_size)
+        generate.check(system, params, request)
         home = config.workdir or Path("runs") / config.checkpoint.stem  # type: ignore[union-attr]
         out = config.out or home / f"{config.sampler}-{len(sigmas) - 1}"
         out.mkdir(parents=True, exist_ok=True)
-        asked = config.num_steps or system.num_steps
-        if config.sampler != "ode" and len(sigmas) - 1 < asked:
-            print(f"{len(sigmas) - 1} steps in the place of {asked}: the network knows no more levels there")
-        draw.write(out / "samples.npz", system, params, request)
-        images = draw.first_images(out / "samples.npz", 256)
-        save_png(out / "samples.png", image_grid(images, columns=int(np.ceil(len(images) ** 0.5)), scale=4))
+        if not samplers.SAMPLERS[config.sampler].fixed and len(sigmas) - 1 < asked:
+            print(f"{len(sigmas) - 1} steps instead of {asked}: the network has no more levels there")
+        generate.write(out / "samples.npz", system, params, request)
+        shown = generate.first(out / "samples.npz", system.form, 256)
+        save_png(out / "samples.png", system.form.picture(shown, int(np.ceil(len(shown) ** 0.5))))
     print(f"{len(seeds)} images on {jax.device_count()} device(s) in {out}/samples.npz and samples.png")
 
 
-def describe(config: Config) -> published.Model:
-    """The model of a run or of a published checkpoint; its parameters are read when they are asked for."""
+def describe(config: Config) -> Pretrained:
+    """Return the system of a run or of a published checkpoint; its parameters are read when they are asked for."""
     if config.checkpoint is not None:
         return published.load(config.checkpoint)
     assert config.workdir is not None
     run_config, system = runs.of_run(config.workdir)
     read = lambda: runs.averaged_params(run_config, system)[0]  # noqa: E731
-    return published.Model(
-        system.denoiser, system.precond, system.sampling, system.shape, system.num_classes, read,
-        run_config.num_steps, system.chain, system.continuous,
-        unconditional=system.num_classes > 0 and getattr(run_config, "label_dropout", 0) > 0,
-    )  # fmt: skip
+    return Pretrained(system, read, run_config.num_steps)
 
 
 if __name__ == "__main__":

@@ -14,30 +14,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-
-from experiments import cli, images, score_sde, stages
-from experiments.system import System, flipped
-from jaxdiff.data import digits
-from jaxdiff.interop import score_sde as published
-from jaxdiff.types import Key, Params
+from experiments.harness import cli, datasets, experiment, image_shape
+from experiments.harness.system import System, flipped
+from experiments.systems import score_sde
+from experiments.systems.network import of_images
+from jaxdiff import interop
 
 STEPS = 1_300_000
 WARMUP = 5_000 * 128
 HALFLIVES = {"vp": 887_000, "subvp": 887_000, "ve": 88_700}
 """Of the average, in images: decays of 0.9999 (VP, sub-VP) and 0.999 (VE) a step of 128, the authors' settings."""
 NETWORKS = {
-    ("vp", False): published.DDPMPP,
-    ("subvp", False): published.DDPMPP,
-    ("ve", False): published.NCSNPP,
-    ("vp", True): published.DDPMPP_DEEP,
-    ("subvp", True): published.DDPMPP_DEEP,
-    ("ve", True): published.NCSNPP_DEEP,
+    ("vp", False): interop.score_sde.DDPMPP,
+    ("subvp", False): interop.score_sde.DDPMPP,
+    ("ve", False): interop.score_sde.NCSNPP,
+    ("vp", True): interop.score_sde.DDPMPP_DEEP,
+    ("subvp", True): interop.score_sde.DDPMPP_DEEP,
+    ("ve", True): interop.score_sde.NCSNPP_DEEP,
 }
 
 
 @dataclass(frozen=True)
-class Config(images.Shaped, score_sde.ScoreSDE):
+class Config(image_shape.Shaped, score_sde.ScoreSDE):
     """A score SDE by the paper's CIFAR-10 recipe."""
 
     workdir: Path = Path("runs/score_sde_cifar")
@@ -61,14 +59,16 @@ class Config(images.Shaped, score_sde.ScoreSDE):
 
 
 def resolve(config: Config) -> Config:
-    """The recipe's values in the place of those that were not given, shrunk on digits.
+    """Fill in the recipe's values where none were given, shrunk on digits.
 
     Raises: ValueError when there are no such data, or the network is none for them.
     """
-    small = config.data == "digits"
+    small = datasets.find(config.data).small
     recipe = NETWORKS[config.sde, config.deep]
-    unet = images.UNet(recipe.nf, recipe.ch_mult, recipe.num_res_blocks, recipe.attn_resolutions, recipe.dropout)
-    config = images.shaped(config, images.UNet(32, (1, 2), 2 if config.deep else 1, (4,), 0.0) if small else unet)
+    unet = image_shape.UNet(recipe.nf, recipe.ch_mult, recipe.num_res_blocks, recipe.attn_resolutions, recipe.dropout)
+    config = image_shape.shaped(
+        config, image_shape.UNet(32, (1, 2), 2 if config.deep else 1, (4,), 0.0) if small else unet
+    )
     values: dict[str, Any] = {
         "steps": 1_000 if small else STEPS,
         "learning_rate": 2e-3 if small else 2e-4,
@@ -85,33 +85,30 @@ def resolve(config: Config) -> Config:
 
 def smoke(config: Config) -> Config:
     """The same path in seconds; VP's chain must be longer than beta_max."""
-    return images.smoke(config, num_steps=21)
+    return image_shape.smoke(config, num_steps=21)
 
 
 def system(config: Config) -> System:
     """The recipe's network along its SDE, without classes; images are flipped at random, digits are not."""
-    small = config.data == "digits"
+    dataset = datasets.find(config.data)
     recipe = NETWORKS[config.sde, config.deep]
     options = replace(
         recipe, image_size=config.resolution, num_channels=config.channels, nf=config.model_channels,
         ch_mult=config.channel_mult, num_res_blocks=config.num_blocks, attn_resolutions=config.attn_resolutions,
         dropout=config.dropout,
     )  # fmt: skip
-    net = published.network(options)
     shape = (options.image_size, options.image_size, options.num_channels)
+    net = of_images(config, interop.score_sde.network(options), shape, bins=dataset.grey_values)
+    built = score_sde.assemble(config, net)
+    return flipped(built) if dataset.mirrored else built
 
-    def init(key: Key) -> Params:
-        return net.init(key, jnp.zeros((1, *shape)), jnp.zeros(1))
 
-    built = score_sde.assemble(config, net, init, shape, classes=0, bins=digits.LEVELS if small else 256)
-    return built if small else flipped(built)
+EXPERIMENT = experiment.Experiment("score_sde_cifar", Config, system, smoke, resolve)
 
 
 def main(config: Config) -> None:
     """Train, draw, evaluate."""
-    with cli.bad_input():
-        config = resolve(config)
-    stages.run("score_sde_cifar", config, system, smoke)
+    experiment.run(EXPERIMENT, config)
 
 
 if __name__ == "__main__":

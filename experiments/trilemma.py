@@ -9,29 +9,28 @@ Times are taken of all rows one after another in one process, so that their rati
 all of them taken anew. To measure a row again, delete its JSON, and timing.json where its network is another.
 """
 
-import contextlib
 import datetime
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import jax
 from tqdm import tqdm
 
-from experiments import allowed, claim, cli, trilemma_digits, trilemma_points, workdir
-from experiments import trilemma_measure as measure
-from experiments import trilemma_table as table
-from experiments.trilemma_rows import ROWS, Row, Trained, chosen
-from jaxdiff.flow import SolverStopped
+from experiments.comparison import families, measure, on_digits, on_points, table
+from experiments.comparison.families import FAMILY_OF, ROWS, chosen
+from experiments.comparison.rows import Row, Trained
+from experiments.harness import allowed, claim, cli, workdir
+from jaxdiff.probability_flow import SolverStopped
 
 NOTES = (
     "Seconds are of one process, one row after another, without compilation; of them in the network is what as many "
     "evaluations alone take, less where the slowest sample of a batch decides. Minutes of training hold compilation, "
     "a teacher's before its student's. bits/dim: exact along the flow, for digits of dequantised ones; <= the "
-    "variational bound, of the grey levels. Digits are drawn by class, but DDGAN's without classes, so without an SVM."
+    "variational bound, of the grey values. Digits are drawn by class, but DDGAN's without classes, so without an SVM."
 )
-DATA: dict[str, ModuleType] = {"digits": trilemma_digits, "25gaussians": trilemma_points}
+DATA: dict[str, ModuleType] = {"digits": on_digits, "25gaussians": on_points}
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Config:
     """Where the runs of the experiments lie, or are trained; a smoke run has them in its workdir."""
     only: tuple[str, ...] = ()
     """Rows to make now, by their short names; all where none is given. Those that are made already stay."""
-    data: tuple[Literal["digits", "25gaussians"], ...] = ("digits", "25gaussians")
+    data: tuple[Annotated[str, cli.one_of(DATA)], ...] = tuple(DATA)
     """Data sets to make now."""
     smoke: bool = False
     """Do everything in seconds with tiny networks, to see that it runs."""
@@ -59,13 +58,13 @@ class Config:
 
 
 def smoke(config: Config) -> Config:
-    """The same path in seconds."""
+    """Return the config of the same path in seconds."""
     small = {"num_samples": 40, "batch_size": 40, "timing_batch": 10, "heldout": 8}
     return replace(config, **small, runs=config.workdir / "runs")  # type: ignore[arg-type]
 
 
 def check(config: Config) -> dict[str, Row]:
-    """The chosen rows.
+    """Return the chosen rows.
 
     Raises: ValueError for flags that are out of range.
     """
@@ -83,12 +82,12 @@ class Shelf:
     def __getitem__(self, family: str) -> Trained | None:
         if family not in self.found:
             tqdm.write(f"\n{self.data}: {family}")
-            self.found[family] = DATA[self.data].train(family, self.config.runs, self.config.smoke)
+            self.found[family] = families.train(self.data, family, self.config.runs, self.config.smoke)
         return self.found[family]
 
 
 def quality(config: Config, data: str, row: Row, trained: Trained, folder: Path, name: str) -> dict[str, Any]:
-    """Everything of a row but its time."""
+    """Measure everything of a row but its time."""
     of_data, factor = DATA[data], DATA[data].FACTOR
     system, sampling = row.plan(trained)
     num, batch = factor * config.num_samples, factor * config.batch_size
@@ -108,7 +107,7 @@ def quality(config: Config, data: str, row: Row, trained: Trained, folder: Path,
 
 
 def bits_per_dim(config: Config, data: str, row: Row, trained: Trained) -> dict[str, Any]:
-    """Of held-out data; {} where the flow is too stiff to be solved, which says nothing of the samples."""
+    """Measure bits/dim of held-out data; {} where the flow is too stiff to solve, which says nothing of the samples."""
     try:
         return DATA[data].bits(trained, config.heldout)
     except SolverStopped as error:
@@ -117,10 +116,10 @@ def bits_per_dim(config: Config, data: str, row: Row, trained: Trained) -> dict[
 
 
 def timings(config: Config, data: str, rows: dict[str, Row], shelf: Shelf) -> dict[str, Any]:
-    """Seconds of all rows, one after another in this process; {} where a signal stopped one's training."""
+    """Measure seconds of all rows, one after another in this process; {} where a signal stopped one's training."""
     found: dict[str, Any] = {}
     for name, row in rows.items():
-        if (trained := shelf[row.family]) is None:
+        if (trained := shelf[FAMILY_OF[name]]) is None:
             return {}
         found[name] = measure.timing(trained, *row.plan(trained), DATA[data].FACTOR * config.timing_batch)
         tqdm.write(f"{data}: {row.label}: {found[name]['seconds_per_1000']:.3g} s per 1,000")
@@ -128,7 +127,7 @@ def timings(config: Config, data: str, rows: dict[str, Row], shelf: Shelf) -> di
 
 
 def make(config: Config, data: str, rows: dict[str, Row]) -> bool:
-    """What is missing of one data set; whether all of it is there now."""
+    """Make what is missing of one data set; return whether all of it is there now."""
     folder, shelf = config.workdir / data, Shelf(config, data)
     folder.mkdir(exist_ok=True)
     if not (folder / "real.json").exists():
@@ -137,7 +136,7 @@ def make(config: Config, data: str, rows: dict[str, Row]) -> bool:
     for name, row in rows.items():
         if row.timing or (folder / f"{name}.json").exists():
             continue
-        if (trained := shelf[row.family]) is None:
+        if (trained := shelf[FAMILY_OF[name]]) is None:
             return False
         workdir.write_json(folder / f"{name}.json", quality(config, data, row, trained, folder, name))
     there = {name: row for name, row in ROWS.items() if (folder / f"{name}.json").exists() or name in rows}
@@ -150,7 +149,7 @@ def make(config: Config, data: str, rows: dict[str, Row]) -> bool:
 
 
 def records(folder: Path) -> dict[str, table.Record]:
-    """The rows of one data set that are there, with their times."""
+    """Read the rows of one data set that are there, with their times."""
     times = workdir.read_json(folder / "timing.json")
     found = {"real": workdir.read_json(folder / "real.json")}
     for name, row in ROWS.items():
@@ -166,26 +165,24 @@ def records(folder: Path) -> dict[str, table.Record]:
 def main(config: Config) -> None:
     """Train, measure, print, plot."""
     config = smoke(config) if config.smoke else config
-    with contextlib.ExitStack() as held:
-        with cli.bad_input():
-            rows = check(config)
-            told = replace(config, only=(), data=())
-            folder = held.enter_context(claim.claimed(config.workdir, "trilemma", told))
+    with cli.bad_input():
+        rows = check(config)
+    with claim.claimed(config.workdir, claim.Owner("trilemma", replace(config, only=(), data=()))) as folder:
         work(config, rows, folder)
 
 
 def work(config: Config, rows: dict[str, Row], folder: Path) -> None:
-    """The same in a folder that is this table's."""
+    """Do the same in a folder that is this table's."""
     for data in config.data:
         if not make(config, data, rows):
             return
     tables = {name: records(folder / name) for name in DATA if (folder / name / "timing.json").exists()}
     today = datetime.date.today().isoformat()
     ratios = {name: table.ratios(found) for name, found in tables.items()}
-    made = {"date": today, "rows": tables, "ratios": ratios, **workdir.environment()}
-    workdir.write_json(folder / "trilemma.json", made)
-    versions = f"Python {made['python']}, jax {made['versions']['jax']}"
-    parts = [f"{today}, {made['device']}, {made['cpu_cores']} cores, {versions}. {NOTES}"]
+    record = {"date": today, "rows": tables, "ratios": ratios, **workdir.environment()}
+    workdir.write_json(folder / "trilemma.json", record)
+    versions = f"Python {record['python']}, jax {record['versions']['jax']}"
+    parts = [f"{today}, {record['device']}, {record['cpu_cores']} cores, {versions}. {NOTES}"]
     for name, found in tables.items():
         lines = "\n".join(f"- DDGAN, T = 4: {ratio:.3g} x {what}" for what, ratio in ratios[name].items())
         tqdm.write(f"\n{name}\n{table.text(list(found.values()))}\n{lines}")

@@ -1,4 +1,4 @@
-"""Grids of noise levels, built in float64 NumPy on the host.
+"""Grids of noise levels, built in float64 NumPy on the host; to add one, write a function that returns a `Grid`.
 
 A grid for n steps holds n + 1 decreasing values; the last is 0, so that a sampler ends on data. TPUs have no float64,
 and a grid is a constant of the compiled program, so that it is never traced.
@@ -11,7 +11,7 @@ Grid = NDArray[np.float64]
 
 
 def karras(num_steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> Grid:
-    """The EDM grid: equal steps in sigma^(1/rho), then 0.
+    """Space the EDM grid: equal steps in sigma^(1/rho), then 0.
 
     sigma_i = (sigma_max^(1/rho) + i/(n-1) * (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,  i = 0 .. n-1;  sigma_n = 0
 
@@ -36,13 +36,14 @@ def karras(num_steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rh
 
 
 def vp(num_steps: int, sigma_min: float | None = None, sigma_max: float | None = None, epsilon_s: float = 1e-3) -> Grid:
-    """Equal steps in the time of the VP schedule, from t = 1 to epsilon_s, then 0.
+    """Space levels equally in the time of the VP schedule, from t = 1 to epsilon_s, then 0.
 
     Args:
       num_steps: n >= 1.
       sigma_min, sigma_max: levels at t = epsilon_s and t = 1; where not given, those of beta_d = 19.9, beta_min = 0.1.
       epsilon_s: last time above 0, in (0, 1).
     Returns: [n + 1] float64.
+    Raises: ValueError when an argument is outside its range.
     Reference: Karras et al. 2022, Table 1, "Time steps", column VP, and Appendix B.1.
     Example:
       >>> [round(s, 3) for s in vp(3).tolist()]
@@ -62,10 +63,13 @@ def vp(num_steps: int, sigma_min: float | None = None, sigma_max: float | None =
 
 
 def ve(num_steps: int, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Grid:
-    """Equal steps in log sigma, then 0.
+    """Space levels equally in log sigma, then 0.
 
     sigma_i = sigma_max * (sigma_min / sigma_max)^(i/(n-1))
 
+    Args:
+      num_steps: n >= 1.
+      sigma_min, sigma_max: lowest level above 0 and highest level, 0 < sigma_min < sigma_max.
     Returns: [n + 1] float64.
     Reference: Karras et al. 2022, Table 1, "Time steps", column VE; the defaults are its CIFAR-10 range.
     Example:
@@ -85,18 +89,18 @@ def iddpm(
     c_1: float = 0.001,
     c_2: float = 0.008,
 ) -> Grid:
-    """Equal steps in the index of improved DDPM's levels inside [sigma_min, sigma_max], then 0.
+    """Space levels equally in the index of improved DDPM's levels inside [sigma_min, sigma_max], then 0.
 
     Args:
       num_steps: n >= 1, at most the number of levels in the range.
       sigma_min, sigma_max: range of levels.
-      num_levels, c_1, c_2: of `schedules.iddpm_levels`.
+      num_levels, c_1, c_2: of `iddpm_levels`.
     Returns: [n + 1] float64.
     Raises: ValueError when the range holds fewer levels than steps.
     Reference: Karras et al. 2022, Table 1, "Time steps", column iDDPM.
     Example:
-      >>> iddpm(10).shape
-      (11,)
+      >>> bool(set(iddpm(10)[:-1]) <= set(iddpm_levels()))
+      True
     """
     check_range(num_steps, sigma_min, sigma_max)
     levels = iddpm_levels(num_levels, c_1, c_2)
@@ -108,7 +112,7 @@ def iddpm(
 
 
 def vp_betas(sigma_min: float, sigma_max: float, epsilon_s: float = 1e-3) -> tuple[float, float]:
-    """(beta_d, beta_min) of the VP schedule that passes sigma(epsilon_s) = sigma_min and sigma(1) = sigma_max.
+    """Solve for (beta_d, beta_min) of the VP schedule with sigma(epsilon_s) = sigma_min and sigma(1) = sigma_max.
 
     Args:
       sigma_min, sigma_max: 0 < sigma_min < sigma_max.
@@ -125,7 +129,7 @@ def vp_betas(sigma_min: float, sigma_max: float, epsilon_s: float = 1e-3) -> tup
 
 
 def iddpm_levels(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Grid:
-    """The levels u_0 > u_1 > ... > u_M = 0 that the cosine schedule of improved DDPM visits.
+    """Return the levels u_0 > u_1 > ... > u_M = 0 that the cosine schedule of improved DDPM visits.
 
     alpha_bar_j = sin^2(pi / 2 * j / (M (C_2 + 1)))
     u_{j-1} = sqrt((u_j^2 + 1) / max(alpha_bar_{j-1} / alpha_bar_j, C_1) - 1)
@@ -148,13 +152,21 @@ def iddpm_levels(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008)
     j = np.arange(num_levels + 1)
     alpha_bar = np.sin(0.5 * np.pi * j / (num_levels * (c_2 + 1))) ** 2
     ratio = np.maximum(alpha_bar[:-1] / alpha_bar[1:], c_1)
-    # u_j^2 + 1 is a product of inverse ratios; in logarithms the small levels keep their digits.
+    # u_j^2 + 1 is a product of inverse ratios; logarithms avoid cancellation error at small levels.
     log_variance = np.cumsum(-np.log(ratio)[::-1])[::-1]
     return np.append(np.sqrt(np.expm1(log_variance)), 0.0)
 
 
 def check_range(num_steps: int, sigma_min: float, sigma_max: float) -> None:
-    """Raise ValueError unless num_steps >= 1 and 0 < sigma_min < sigma_max < inf."""
+    """Raise ValueError unless num_steps >= 1 and 0 < sigma_min < sigma_max < inf.
+
+    Args:
+      num_steps, sigma_min, sigma_max: of a grid.
+    Example:
+      >>> check_range(0, 0.1, 1.0)
+      Traceback (most recent call last):
+      ValueError: num_steps must be at least 1, got 0
+    """
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     if not 0 < sigma_min < sigma_max < np.inf:
@@ -162,16 +174,22 @@ def check_range(num_steps: int, sigma_min: float, sigma_max: float) -> None:
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless it is that of a grid, [n + 1] with n >= 1."""
+    """Raise ValueError unless a shape is that of a grid, [n + 1] with n >= 1.
+
+    Example:
+      >>> check_shape((1,))
+      Traceback (most recent call last):
+      ValueError: sigmas must be a vector of at least 2 levels, got shape [1]
+    """
     if len(shape) != 1 or shape[0] < 2:
         raise ValueError(f"sigmas must be a vector of at least 2 levels, got shape {list(shape)}")
 
 
 def check(sigmas: ArrayLike, dtype: DTypeLike = np.float64) -> Grid:
-    """A grid in the type of the state that goes down it: n + 1 >= 2 finite levels, decreasing, only the last may be 0.
+    """Check a grid in the type of the state: n + 1 >= 2 finite levels, decreasing, only the last may be 0.
 
     Args:
-      sigmas: of any type; dtype: of the state. Levels that it cannot tell apart are equal, and those below its
+      sigmas: of any type; dtype: of the state. Levels that it cannot distinguish are equal, and those below its
         smallest normal number are 0, as they are to the processors.
     Returns: [n + 1] float64, each a number of that type.
     Raises: ValueError naming the first level that breaks the rule.

@@ -1,15 +1,18 @@
-"""Denoisers made from denoisers."""
+"""Denoisers made from denoisers: guidance, clipping, gradients of classifiers.
+
+To add one, write a function that takes a Denoiser and returns one.
+"""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, checked, expand
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, check_outputs, expand
 
 
 def guide(cond: Denoiser, uncond: Denoiser, w: ArrayLike) -> Denoiser:
-    """Classifier-free guidance, D = D_uncond + w * (D_cond - D_uncond).
+    """Guide without a classifier, D = D_uncond + w * (D_cond - D_uncond).
 
     Args:
       cond, uncond: denoisers with and without the condition.
@@ -25,8 +28,8 @@ def guide(cond: Denoiser, uncond: Denoiser, w: ArrayLike) -> Denoiser:
     """
 
     def denoise(x: Batch, sigma: Array) -> Batch:
-        x0_uncond = checked(uncond, "uncond")(x, sigma)
-        return x0_uncond + expand(w, x0_uncond, "w") * (checked(cond, "cond")(x, sigma) - x0_uncond)
+        x0_uncond = check_outputs(uncond, "uncond")(x, sigma)
+        return x0_uncond + expand(w, x0_uncond, "w") * (check_outputs(cond, "cond")(x, sigma) - x0_uncond)
 
     return denoise
 
@@ -44,11 +47,11 @@ def clip(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
     """
     if not low < high:
         raise ValueError(f"clip needs low < high, got low={low}, high={high}")
-    return lambda x, sigma: jnp.clip(checked(denoise)(x, sigma), low, high)
+    return lambda x, sigma: jnp.clip(check_outputs(denoise)(x, sigma), low, high)
 
 
 def log_prob_gradient(log_prob: Callable[[Batch, Array], Float[Array, " B"]]) -> Denoiser:
-    """(x, sigma) -> grad_x log p(y | x; sigma), example by example, from a classifier of noisy images.
+    """Differentiate a classifier of noisy images: (x, sigma) -> grad_x log p(y | x; sigma), example by example.
 
     Args:
       log_prob: (x, sigma) -> log p(y | x) of the wanted class, one number per example [B].
@@ -70,7 +73,7 @@ def log_prob_gradient(log_prob: Callable[[Batch, Array], Float[Array, " B"]]) ->
 
 
 def classifier_guide(denoise: Denoiser, gradient: Denoiser, w: ArrayLike = 1.0) -> Denoiser:
-    """D + w * sigma^2 * grad_x log p(y | x; sigma): classifier guidance of any deterministic sampler.
+    """Guide by a classifier, D + w * sigma^2 * grad_x log p(y | x; sigma), for any deterministic sampler.
 
     Args:
       denoise: D(x, sigma); clip it first, as what comes out is not clipped again.
@@ -78,7 +81,7 @@ def classifier_guide(denoise: Denoiser, gradient: Denoiser, w: ArrayLike = 1.0) 
       w: guidance scale, one for all or one an example, [B].
     Raises: ValueError when denoiser or gradient return anything but floats of the shape of x, or w is of another batch.
     Reference: Dhariwal & Nichol 2021, Alg. 2, in x0 rather than in eps. For the ancestral step their Alg. 1 shifts
-      the mean instead: `reverse.guided`.
+      the mean instead: `reverse_kernel.guided`.
     Example:
       >>> d = classifier_guide(lambda x, sigma: 0 * x, lambda x, sigma: 0 * x + 1.0)
       >>> d(jnp.zeros((1, 1)), 2.0).item()
@@ -86,8 +89,8 @@ def classifier_guide(denoise: Denoiser, gradient: Denoiser, w: ArrayLike = 1.0) 
     """
 
     def guided(x: Batch, sigma: Array) -> Batch:
-        shift = expand(w, x, "w") * expand(sigma, x) ** 2 * checked(gradient, "gradient")(x, sigma)
-        return checked(denoise)(x, sigma) + shift
+        shift = expand(w, x, "w") * expand(sigma, x) ** 2 * check_outputs(gradient, "gradient")(x, sigma)
+        return check_outputs(denoise)(x, sigma) + shift
 
     return guided
 
@@ -97,6 +100,9 @@ def on_x0(
 ) -> Callable[[Batch, Array], tuple[Batch, Batch]]:
     """Apply `clip`, or another map of denoisers, to the x0 of a model that returns (x0_hat, values).
 
+    Args:
+      transform: Denoiser to Denoiser; model: as `precond.denoiser_with_variance` makes it.
+    Returns: the model with the transformed x0 and the same values.
     Example:
       >>> model = on_x0(clip, lambda x, sigma: (3 * x, x))
       >>> [part.item() for part in model(jnp.ones((1, 1)), 1.0)]

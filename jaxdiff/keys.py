@@ -1,8 +1,8 @@
-"""Keys of named numbers: what a seed or an index stands for is the same on every machine and in every batch.
+"""Random keys from seeds and indices: the same draws on every machine and in every batch.
 
 JAX lets its default generator be chosen (JAX_DEFAULT_PRNG_IMPL, jax_default_prng_impl). Draws of "rbg" and "unsafe_rbg"
-under `jax.vmap` depend on the size of the batch, and on the compiler: a seed no longer names an image. So where a seed
-or an index names something the generator is threefry, whatever the default is.
+under `jax.vmap` depend on the size of the batch and on the compiler, so that a seed no longer names an image. Wherever
+a seed or an index names something, the generator is threefry, whatever the default is.
 """
 
 import jax
@@ -10,29 +10,31 @@ import jax.numpy as jnp
 
 from jaxdiff.types import ArrayLike, Key
 
+__all__ = ["GENERATOR", "as_threefry", "from_seed"]
+
 GENERATOR = "threefry2x32"
 
 
-def of_seed(seed: ArrayLike) -> Key:
-    """The key of a seed, as `jax.random.key`, from the generator whose draws do not depend on the batch.
+def from_seed(seed: ArrayLike) -> Key:
+    """Make the key of a seed, as `jax.random.key` does, for the generator whose draws do not depend on the batch.
 
     Example:
-      >>> str(jax.random.key_impl(of_seed(0)))
+      >>> str(jax.random.key_impl(from_seed(0)))
       'threefry2x32'
     """
     return jax.random.key(seed, impl=GENERATOR)
 
 
-def named(key: Key) -> Key:
-    """The same key, or keys, for that generator, from any generator's and from raw words as `jax.random.PRNGKey` has.
+def as_threefry(key: Key) -> Key:
+    """Convert a key of any generator, or raw words as `jax.random.PRNGKey` makes them, to a key for threefry.
 
-    That of `jax.random.key(seed)` is `of_seed(seed)` whatever the default generator is.
+    `as_threefry(jax.random.key(seed))` is `from_seed(seed)` whatever the default generator is.
 
     Args:
       key: typed [...], or words uint32 [..., 2] or [..., 4].
     Returns: typed, [...].
     Example:
-      >>> bool(named(jax.random.key(3, impl="rbg")) == of_seed(3))
+      >>> bool(as_threefry(jax.random.key(3, impl="rbg")) == from_seed(3))
       True
     """
     words = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key

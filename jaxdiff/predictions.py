@@ -1,70 +1,89 @@
-"""One posterior mean in the five ways in which the papers let a network predict it.
+"""What a network predicts: a pair (c_skip, c_out) says how x0 follows from it, and it from x0.
 
-With x = x0 + sigma * n and the variance-preserving view x_t = alpha * x, alpha = 1 / sqrt(1 + sigma^2):
+    x0 = c_skip(sigma) x + c_out(sigma) F
 
-    eps = n                             Ho et al. 2020
-    v = alpha * n - sqrt(1 - alpha^2) * x0    Salimans & Ho 2022
-    score = grad_x log p(x; sigma) = (D(x, sigma) - x) / sigma^2
-    mu = E[x' | x, x0], the mean one step down, at sigma_next
+With x = x0 + sigma n and the variance-preserving view x_t = alpha x, alpha = 1 / sqrt(1 + sigma^2):
 
-Each function takes x [B, ...] and sigma [] or [B] (> 0, in data units) and maps [B, ...] to [B, ...].
-Where a level divides, one on the host that is not positive is a ValueError.
+| prediction | F | c_skip | c_out |
+|---|---|---|---|
+| `eps` | n | 1 | -sigma |
+| `x0` | x0 | 0 | 1 |
+| `v` | alpha n - sqrt(1 - alpha^2) x0 | 1 / (1 + sigma^2) | -sigma / sqrt(1 + sigma^2) |
+| `score` | grad_x log p(x; sigma) | 1 | sigma^2 |
+
+Ho et al. 2020 predict eps, Salimans & Ho 2022 v; score is Tweedie's formula (Karras et al. 2022, Eq. 3). The mean of
+x_{t-1}, which depends on the next level too, is `precond.ddpm.mu`. To add a prediction, write its pair; `precond` makes
+a preconditioning of it.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import jax.numpy as jnp
 
-from jaxdiff.types import ArrayLike, Batch, expand, positive
+from jaxdiff.types import Array, ArrayLike, Batch, as_floating, check_positive, expand
+
+Coefficient = Callable[[Array], Array]
+"""A function of sigma, number by number."""
 
 
-def eps_from_x0(x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
-    """eps = (x - x0) / sigma.
+class Parametrisation(Protocol):
+    """Anything with these two coefficients: a `Prediction` or a `precond.Preconditioning`."""
 
-    Example:
-      >>> x0, n, sigma = jnp.array([[1.0]]), jnp.array([[-2.0]]), 3.0
-      >>> eps_from_x0(x0, x0 + sigma * n, sigma).item()
-      -2.0
-    """
-    return (x - x0) / expand(positive(sigma), x)
+    @property
+    def c_skip(self) -> Coefficient:
+        """Factor on x."""
 
-
-def x0_from_eps(eps: Batch, x: Batch, sigma: ArrayLike) -> Batch:
-    """x0 = x - sigma * eps."""
-    return x - expand(sigma, x) * eps
+    @property
+    def c_out(self) -> Coefficient:
+        """Factor on F."""
 
 
-def score_from_x0(x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
-    """score = (x0 - x) / sigma^2 (Tweedie; Karras et al. 2022, Eq. 3)."""
-    return (x0 - x) / expand(positive(sigma), x) ** 2
+class Prediction(NamedTuple):
+    """x0 = c_skip(sigma) x + c_out(sigma) F."""
+
+    c_skip: Coefficient
+    c_out: Coefficient
 
 
-def x0_from_score(score: Batch, x: Batch, sigma: ArrayLike) -> Batch:
-    """x0 = x + sigma^2 * score."""
-    return x + expand(sigma, x) ** 2 * score
+eps = Prediction(jnp.ones_like, lambda sigma: -as_floating(sigma))
+x0 = Prediction(jnp.zeros_like, jnp.ones_like)
+v = Prediction(
+    lambda sigma: 1 / (1 + as_floating(sigma) ** 2),
+    lambda sigma: -as_floating(sigma) / jnp.sqrt(1 + as_floating(sigma) ** 2),
+)
+score = Prediction(jnp.ones_like, lambda sigma: as_floating(sigma) ** 2)
 
 
-def v_from_x0(x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
-    """v = ((x - x0) / sigma - sigma * x0) / sqrt(1 + sigma^2)."""
-    sigma = expand(positive(sigma), x)
-    return ((x - x0) / sigma - sigma * x0) / jnp.sqrt(1 + sigma**2)
-
-
-def x0_from_v(v: Batch, x: Batch, sigma: ArrayLike) -> Batch:
-    """x0 = x / (1 + sigma^2) - sigma / sqrt(1 + sigma^2) * v."""
-    sigma = expand(sigma, x)
-    return x / (1 + sigma**2) - sigma / jnp.sqrt(1 + sigma**2) * v
-
-
-def mu_from_x0(x0: Batch, x: Batch, sigma: ArrayLike, sigma_next: ArrayLike) -> Batch:
-    """mu = x0 + sigma_next^2 / sigma^2 * (x - x0), the mean of q(x' | x, x0) (Ho et al. 2020, Eq. 7).
+def to_x0(prediction: Parametrisation, value: Batch, x: Batch, sigma: ArrayLike) -> Batch:
+    """Compute x0 from a predicted value, c_skip x + c_out value.
 
     Args:
-      sigma_next: level one step down, [] or [B], 0 <= sigma_next < sigma.
+      prediction: such as `eps`, or a preconditioning.
+      value: what was predicted, [B, ...]; x: x0 + sigma n, [B, ...].
+      sigma: [] or [B].
+    Returns: [B, ...].
+    Example:
+      >>> x0_true, n, sigma = jnp.array([[1.0]]), jnp.array([[-2.0]]), 3.0
+      >>> to_x0(eps, n, x0_true + sigma * n, sigma).item()
+      1.0
     """
-    ratio = (expand(sigma_next, x) / expand(positive(sigma), x)) ** 2
-    return x0 + ratio * (x - x0)
+    sigma = jnp.asarray(sigma)
+    return expand(prediction.c_skip(sigma), x) * x + expand(prediction.c_out(sigma), x) * value
 
 
-def x0_from_mu(mu: Batch, x: Batch, sigma: ArrayLike, sigma_next: ArrayLike) -> Batch:
-    """x0 = (mu - r * x) / (1 - r), r = sigma_next^2 / sigma^2."""
-    ratio = (expand(sigma_next, x) / expand(positive(sigma), x)) ** 2
-    return (mu - ratio * x) / (1 - ratio)
+def from_x0(prediction: Parametrisation, x0: Batch, x: Batch, sigma: ArrayLike) -> Batch:
+    """Compute the value that predicts x0, (x0 - c_skip x) / c_out; at small sigma with cancellation error.
+
+    Args:
+      prediction, x, sigma: as for `to_x0`; sigma > 0.
+      x0: [B, ...].
+    Returns: [B, ...].
+    Raises: ValueError when a sigma on the host is not positive.
+    Example:
+      >>> x0_true, n, sigma = jnp.array([[1.0]]), jnp.array([[-2.0]]), 3.0
+      >>> from_x0(eps, x0_true, x0_true + sigma * n, sigma).item()
+      -2.0
+    """
+    sigma = jnp.asarray(check_positive(sigma))
+    return (x0 - expand(prediction.c_skip(sigma), x) * x) / expand(prediction.c_out(sigma), x)

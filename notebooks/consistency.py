@@ -24,9 +24,10 @@ import sys
 
 if importlib.util.find_spec("jaxdiff") is None:
     source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
 
-if importlib.util.find_spec("experiments") is None:  # in a clone it lies beside this folder
+if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
     sys.path.append(os.path.dirname(os.getcwd()))
 
 import jax
@@ -41,9 +42,8 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from jaxdiff import grids, toy
-from jaxdiff.known import degrade, patch_means, pixels
-from jaxdiff.latents import slerp
+from jaxdiff import gaussian_mixture, grids
+from jaxdiff.editing import degrade, patch_means, pixels, slerp
 from jaxdiff.samplers import consistency, heun, sample, time_points, trajectory
 
 FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in about a minute
@@ -51,15 +51,15 @@ FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in ab
 # %% [markdown]
 # ## 1. What a consistency function is
 # The probability-flow ODE carries noise to data; the consistency function $f(x, \sigma)$ says where the trajectory
-# through $x$ ends, $f(x_\sigma, \sigma) = x_{\sigma_{\min}}$, from wherever it is asked. A denoiser is something
-# else: the mean of all the data that may lie behind $x$. For a mixture in one dimension both can be had without a
+# through $x$ ends, $f(x_\sigma, \sigma) = x_{\sigma_{\min}}$, from any point of it. A denoiser is something
+# else: the mean of all data that $x$ may come from. For a mixture in one dimension both can be computed without a
 # network: the trajectory ends where a fine solution of the ODE does. Left: trajectories; middle: along one of them
 # $f$ is constant and the denoiser is not; right: at the highest level $f$ is the map from noise to data, the denoiser
 # is nearly the mean.
 
 # %%
-line = toy.mixture([[-1.0], [0.5], [1.2]], [0.3, 0.5, 0.2], 0.01)
-denoise = partial(toy.denoiser, line)
+line = gaussian_mixture.mixture([[-1.0], [0.5], [1.2]], [0.3, 0.5, 0.2], 0.01)
+denoise = partial(gaussian_mixture.denoiser, line)
 sigma_min, sigma_max = 0.002, 10.0
 levels = np.geomspace(sigma_max, sigma_min, 400)
 start = sigma_max * jnp.linspace(-1.6, 1.6, 33)[:, None]
@@ -90,10 +90,11 @@ plt.show()
 # It resumes when the folder holds a checkpoint, so that running the cell again costs nothing.
 
 # %%
-from experiments import consistency_digits, draw, edm_digits, runs
-from experiments.picture import image_grid
+from experiments import consistency_digits, edm_digits
+from experiments.harness import forms, generate, runs
+from experiments.harness.image_grid import image_grid
 from jaxdiff.data import digits
-from jaxdiff.editing import keep
+from jaxdiff.editing import project_x0
 
 home = Path(os.environ.get("JAXDIFF_RUNS", "runs"))
 teacher = home / ("edm_notebook_fast" if FAST else "edm_digits")
@@ -109,7 +110,7 @@ params, step = runs.averaged_params(config, system)
 def show(rows, images, columns, title):
     """A row a thing, a column a seed."""
     plt.figure(figsize=(9, 0.9 * len(rows) + 0.6))
-    plt.imshow(image_grid(draw.to_uint8(np.asarray(images)), columns=columns, scale=6), cmap="gray")
+    plt.imshow(image_grid(forms.to_uint8(np.asarray(images)), columns=columns, scale=6), cmap="gray")
     plt.yticks([27 + 54 * i for i in range(len(rows))], rows)
     plt.xticks([])
     plt.title(title)
@@ -117,7 +118,7 @@ def show(rows, images, columns, title):
 
 
 # %% [markdown]
-# **The same noise, one, two and four evaluations, beside the teacher's 35.** One evaluation follows the teacher's map
+# **The same noise, one, two and four evaluations, and the teacher's 35.** One evaluation follows the teacher's map
 # from noise to image; each further one puts noise back and so draws anew.
 
 # %%
@@ -127,13 +128,13 @@ rows["teacher, 35"] = (teaching, teacher_params, teaching.sampling(18))
 drawn = [
     batch
     for model, p, s in rows.values()
-    for batch in draw.draw(model, p, draw.Request(s.sampler, s.sigmas, seeds, seeds % 10), progress=False)
+    for batch in generate.draw(model, p, generate.Request(s.sampler, s.sigmas, seeds, seeds % 10), progress=False)
 ]
 show(list(rows), np.concatenate(drawn) / 127.5 - 1, 10, f"consistency distillation after {step} steps")
 
 # %% [markdown]
-# **Self-consistency.** Points of the teacher's trajectories, from $\sigma = 80$ down, and below each what the student
-# says of it: every row should be the same row. The curve is the distance to what it says at the end.
+# **Self-consistency.** Points of the teacher's trajectories, from $\sigma = 80$ down, and below each the student's
+# output, which should not change along a trajectory. The curve is the distance to its output at the end.
 
 # %%
 labels = jnp.arange(10)
@@ -155,9 +156,9 @@ plt.show()
 
 # %% [markdown]
 # ## 3. Editing without training
-# Algorithm 4: what is known of an image replaces what $f$ says of it, between evaluations. The upper half of held-out
-# digits (inpainting), and the means of their 2x2 patches (super-resolution from 4x4). Last, latents between latents,
-# one evaluation each.
+# Algorithm 4: between evaluations the observed part of an image replaces the same part of $f$'s output. The upper half
+# of held-out digits (inpainting), and the means of their 2x2 patches (super-resolution from 4x4). Last, interpolation
+# between latents, one evaluation each.
 
 # %%
 half = digits.load("heldout")
@@ -167,11 +168,13 @@ mask = np.zeros((8, 8, 1))
 mask[:4] = 1
 sigmas = time_points([10.0, 4.0, 2.0, 0.8, 0.3])
 rows, pictures = [], []
-for name, known in (("upper half", pixels(mask)), ("4x4", patch_means((8, 8, 1), 2))):
-    reference = degrade(known, data)
+for name, measurement in (("upper half", pixels(mask)), ("4x4", patch_means((8, 8, 1), 2))):
+    reference = degrade(measurement, data)
     x = reference + sigmas[0] * jax.random.normal(jax.random.key(2), data.shape)
-    run = jax.jit(lambda x, known=known: sample(consistency(), keep(f, known, data), x, sigmas, key=jax.random.key(3)))
-    rows += [f"known: {name}", "edited"]
+    run = jax.jit(
+        lambda x, f=project_x0(f, measurement, data): sample(consistency(), f, x, sigmas, key=jax.random.key(3))
+    )
+    rows += [f"observed: {name}", "edited"]
     pictures += [reference, run(x)]
 show([*rows, "held-out digit"], np.concatenate([*pictures, data]), 10, f"{len(sigmas) - 1} evaluations")
 

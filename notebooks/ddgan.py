@@ -23,9 +23,10 @@ import sys
 
 if importlib.util.find_spec("jaxdiff") is None:
     source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
 
-if importlib.util.find_spec("experiments") is None:  # in a clone it lies beside this folder
+if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
     sys.path.append(os.path.dirname(os.getcwd()))
 
 import jax
@@ -43,12 +44,11 @@ import numpy as np
 import optax
 from scipy.stats import wasserstein_distance
 
-from jaxdiff import betas as chains
-from jaxdiff import toy
-from jaxdiff.losses import ddgan_process
+from jaxdiff import gaussian_mixture, process
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.samplers import ddgan, sample, x0_sampler
-from jaxdiff.train.adversarial import Networks, adversarial_step, average, create, drawn
+from jaxdiff.train.adversarial import Networks, adversarial_step, create, draw_examples
+from jaxdiff.train.ema import constant_decay
 
 FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in under a minute
 
@@ -56,12 +56,12 @@ FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in un
 # ## 1. One step back is a Gaussian only when it is small
 # Going forward, every step adds Gaussian noise. Going back, $q(x_{t'} \mid x_t)$ answers "which cleaner point did this
 # noisy one come from?", and the answer may be "from here, or from there". For a mixture of Gaussians it is a mixture
-# again, and known in closed form (`toy.denoising`). Below, the same noisy point $x_t$ at a quarter of the way to noise,
-# $t = 1/4$, and steps back of growing size, the last one all the way to the data. Dashed: the Gaussian with the same
-# mean and variance, the best that DDPM's step could do with a perfect network.
+# again, in closed form (`gaussian_mixture.denoising`). Below, the same noisy point $x_t$ at a quarter of the
+# way to noise, $t = 1/4$, and steps back of growing size, the last one all the way to the data. Dashed: the Gaussian
+# with the same mean and variance, the best that DDPM's step could do with a perfect network.
 
 # %%
-data = toy.mixture([[-1.3], [0.0], [1.0]], [0.3, 0.3, 0.4], 0.015)
+data = gaussian_mixture.mixture([[-1.3], [0.0], [1.0]], [0.3, 0.3, 0.4], 0.015)
 BETA_MIN, BETA_MAX = 0.1, 20.0
 
 
@@ -72,14 +72,14 @@ def sigma_at(t):
 
 def step_back(x_t, sigma, sigma_next):
     """The true q(x_t' | x_t), a mixture, in the coordinates of x_t' = x / sqrt(1 + sigma_next^2)."""
-    q = toy.denoising(data, [x_t * np.sqrt(1 + sigma**2)], sigma, sigma_next)
-    return toy.scaled(q, 1 / np.sqrt(1 + sigma_next**2))
+    q = gaussian_mixture.denoising(data, [x_t * np.sqrt(1 + sigma**2)], sigma, sigma_next)
+    return gaussian_mixture.scaled(q, 1 / np.sqrt(1 + sigma_next**2))
 
 
 def fitted(q):
     """The Gaussian with the mean and the variance of q."""
-    mean, variance = toy.moments(q)
-    return toy.mixture([mean], variances=variance[0])
+    mean, variance = gaussian_mixture.moments(q)
+    return gaussian_mixture.mixture([mean], variances=variance[0])
 
 
 def density(q, grid):
@@ -114,17 +114,17 @@ plt.show()
 # At 1/64 of the way nobody can tell the two apart: that is why DDPM works, and why it needs so many steps. At 1/4, one
 # of four steps, the true law has three modes that no Gaussian has; the fit puts mass where there is none.
 #
-# ## 2. A generator in the place of the Gaussian
+# ## 2. A generator instead of the Gaussian
 # Denoising diffusion GANs take $T = 4$ steps. A generator $G(x_t, t, z)$ with a random latent $z$ draws an $x_0$, and
 # $x_{t-1}$ follows from $q(x_{t-1} \mid x_t, x_0)$, which is a Gaussian exactly. A discriminator sees pairs
-# $(x_{t-1}, x_t)$ and tells true ones from drawn ones. With another $z$, the same $x_t$ may lead elsewhere: that is how
-# a step gets several modes. Here both are small dense networks; the step is the library's `adversarial_step`.
+# $(x_{t-1}, x_t)$ and separates real from generated ones. With another $z$, the same $x_t$ may lead elsewhere: that is
+# how a step gets several modes. Here both are small dense networks; the step is the library's `adversarial_step`.
 
 # %%
 T, LATENT, BATCH = 4, 2, 512
 STEPS = 300 if FAST else 8_000
-betas = chains.vp(T, BETA_MIN, BETA_MAX)
-process = ddgan_process.process(betas)
+betas = process.betas.vp(T, BETA_MIN, BETA_MAX)
+chain = process.ddgan.discretize(betas)
 generator_net, discriminator_net = MLP(1, 64), MLP(1, 64)
 
 
@@ -141,7 +141,9 @@ def adam(rate):
 
 
 optimizers = Networks(adam(1e-3), adam(1e-3))
-train = adversarial_step(generator, discriminator, optimizers, process, drawn(T, LATENT), average(0.999), gamma=0.05)
+train = adversarial_step(
+    generator, discriminator, optimizers, chain, draw_examples(T, LATENT), constant_decay(0.999), gamma=0.05
+)
 key_g, key_d, key_train = jax.random.split(jax.random.key(0), 3)
 point, time, latent = jnp.zeros((1, 1)), jnp.zeros(1), jnp.zeros((1, LATENT))
 state = create(
@@ -158,7 +160,7 @@ def many(state):
     """A hundred steps in one program."""
 
     def one(state, _):
-        x0 = toy.sample(data, jax.random.fold_in(key_train, -1 - state.step), BATCH)
+        x0 = gaussian_mixture.sample(data, jax.random.fold_in(key_train, -1 - state.step), BATCH)
         return train(state, key_train, {"image": x0})
 
     return jax.lax.scan(one, state, length=100)
@@ -181,7 +183,7 @@ plt.show()
 
 # %% [markdown]
 # ## 3. What it draws, step by step
-# For each of the four steps one noisy point $x_t$, and 20,000 draws of $x_{t-1}$ from it, beside the truth in closed
+# For each of the four steps one noisy point $x_t$, and 20,000 draws of $x_{t-1}$ from it, with the truth in closed
 # form and the Gaussian of the same mean and variance. The first steps, from almost pure noise, need no more than a
 # Gaussian; the last one, that of the figure above, does. This small generator finds the modes and not yet their widths.
 
@@ -194,10 +196,10 @@ def draws(t, x_t, key):
     x = jnp.full((20_000, 1), x_t)
     t = jnp.full(20_000, t)
     x0 = generator(state.ema, x, t.astype(x.dtype), jax.random.normal(key_latent, (20_000, LATENT)))
-    return ddgan_process.posterior(process, x0, x, t, jax.random.normal(key_noise, x.shape))[:, 0]
+    return process.ddgan.sample_posterior(chain, x0, x, t, jax.random.normal(key_noise, x.shape))[:, 0]
 
 
-sigmas = chains.sigmas(betas)  # from high to low, and 0 at the end
+sigmas = process.betas.sigmas(betas)  # from high to low, and 0 at the end
 fig, axes = plt.subplots(1, T, figsize=(14, 3.2), layout="constrained")
 for step, (axis, x_t) in enumerate(zip(axes, (0.3, 0.3, 0.15, 0.15), strict=True)):
     q = step_back(x_t, sigmas[step], sigmas[step + 1])
@@ -227,11 +229,11 @@ by_gan = np.asarray(
 
 x = noise[:, 0] * sigmas[0] / np.sqrt(1 + sigmas[0] ** 2)
 for sigma, sigma_next in pairwise(sigmas):
-    mean, variance = np.array([toy.moments(step_back(x_t, sigma, sigma_next)) for x_t in x])[..., 0].T
+    mean, variance = np.array([gaussian_mixture.moments(step_back(x_t, sigma, sigma_next)) for x_t in x])[..., 0].T
     x = mean + np.sqrt(variance) * rng.normal(size=num)
 
-true = np.asarray(toy.sample(data, jax.random.key(2), num))[:, 0]
-again = np.asarray(toy.sample(data, jax.random.key(3), num))[:, 0]
+true = np.asarray(gaussian_mixture.sample(data, jax.random.key(2), num))[:, 0]
+again = np.asarray(gaussian_mixture.sample(data, jax.random.key(3), num))[:, 0]
 fig, axes = plt.subplots(1, 3, figsize=(13, 3.2), sharex=True, sharey=True, layout="constrained")
 for axis, title, points in (
     (axes[0], "the data, drawn again", again),

@@ -24,7 +24,8 @@ import sys
 
 if importlib.util.find_spec("jaxdiff") is None:
     source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
 
 import jax
 
@@ -39,12 +40,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
-from jaxdiff import betas as chains
-from jaxdiff import chain, precond, predictions, respacing, reverse, toy
+from jaxdiff import gaussian_mixture, precond, predictions, process
 from jaxdiff.data import digits
 from jaxdiff.losses import ddpm, elbo
-from jaxdiff.losses.likelihood import bits_per_dim, discretized_gaussian, normal_kl, normal_log_prob
+from jaxdiff.losses.bits import bits_per_dim
+from jaxdiff.losses.gaussian import discretized_gaussian, normal_kl, normal_log_prob
 from jaxdiff.nets.embeddings import positional
+from jaxdiff.process import respacing, reverse_kernel
 from jaxdiff.samplers import ancestral, encode, euler, sample
 
 FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in under a minute
@@ -65,16 +67,16 @@ def same(name, a, b, rtol=1e-4):
 # chain on noise; the cosine schedule does not.
 
 # %%
-SCHEDULES = {"linear": chains.linear(1000), "cosine": chains.cosine(1000)}
+SCHEDULES = {"linear": process.betas.linear(1000), "cosine": process.betas.cosine(1000)}
 STEPS = [0, 200, 400, 600, 800, 999]
 images = jnp.asarray(digits.load("train").images[:3])
 noise = jax.random.normal(jax.random.key(0), images.shape)
 
 fig, axes = plt.subplots(6, len(STEPS), figsize=(6, 7))
 for block, (name, betas) in enumerate(SCHEDULES.items()):
-    hvae = elbo.diffusion(betas, reverse.fixed(), None, None)  # only its forward chain is used here
+    hvae = elbo.ddpm_hvae(betas, reverse_kernel.fixed(), None, None)  # only its forward chain is used here
     for place, t in enumerate(STEPS):
-        for row, image in enumerate(elbo.diffuse(hvae, images, jnp.full(3, t), noise)):
+        for row, image in enumerate(elbo.sample_latent(hvae, images, jnp.full(3, t), noise)):
             axis = axes[3 * block + row, place]
             axis.imshow(image[..., 0], cmap="gray", vmin=-1.5, vmax=1.5)
             axis.set(xticks=[], yticks=[])
@@ -91,42 +93,42 @@ plt.show()
 # + \sum_{l \ge 1} \underbrace{E\,KL(q(z_{l-1} \mid z_l, x) \,\|\, p(z_{l-1} \mid z_l))}_{\text{denoising matching}}
 # + \underbrace{KL(q(z_{L-1} \mid x) \,\|\, p(z_{L-1}))}_{\text{prior matching}}.$$
 #
-# `jaxdiff.losses.elbo` is written for any such VAE. First one of two levels whose evidence is known: $x \sim N(0, v)$
-# with the exact decoder, reverse step and prior. There the bound must be $-\log p(x)$ itself.
+# `jaxdiff.losses.elbo` is written for any such VAE. First one of two layers whose evidence has a closed form:
+# $x \sim N(0, v)$ with the exact decoder, reverse step and prior. There the bound must be $-\log p(x)$ itself.
 
 # %%
-v, alpha, spread = 0.7, np.array([0.8, 0.3]), np.array([0.2, 0.9])
-marginal = alpha**2 * v + spread  # variances of z_0 and z_1
+v, alpha, noise_variance = 0.7, np.array([0.8, 0.3]), np.array([0.2, 0.9])
+marginal = alpha**2 * v + noise_variance  # variances of z_0 and z_1
 
 
-def exact_step(z, level):
-    """p(x | z_0) at level 0 and p(z_0 | z_1) at level 1, by regression in the joint Gaussian."""
+def exact_step(z, layer):
+    """p(x | z_0) at layer 0 and p(z_0 | z_1) at layer 1, by regression in the joint Gaussian."""
     a = alpha[1] / alpha[0]
-    gain = jnp.where(level > 0, a * marginal[0] / marginal[1], alpha[0] * v / marginal[0])
+    gain = jnp.where(layer > 0, a * marginal[0] / marginal[1], alpha[0] * v / marginal[0])
     rest = jnp.where(
-        level > 0, marginal[0] * (1 - a**2 * marginal[0] / marginal[1]), v * (1 - alpha[0] ** 2 * v / marginal[0])
+        layer > 0, marginal[0] * (1 - a**2 * marginal[0] / marginal[1]), v * (1 - alpha[0] ** 2 * v / marginal[0])
     )
     return gain[:, None] * z, jnp.log(rest)[:, None] + 0 * z
 
 
-two_levels = elbo.HVAE(jnp.asarray(alpha), jnp.asarray(spread), exact_step, normal_log_prob, marginal[1])
+two_layers = elbo.HVAE(jnp.asarray(alpha), jnp.asarray(noise_variance), exact_step, normal_log_prob, marginal[1])
 # Every term is quadratic in the noise, so that three quadrature nodes give its expectation exactly.
 nodes, node_weights = np.polynomial.hermite_e.hermegauss(3)
 x = jnp.repeat(jnp.linspace(-2, 2, 5), 3)[:, None]
 quadrature = jnp.broadcast_to(jnp.tile(jnp.asarray(nodes), 5)[None, :, None], (2, 15, 1))
-bound = elbo.elbo(two_levels, x, noise=quadrature).total.reshape(5, 3) @ (node_weights / node_weights.sum())
-same("two-level VAE: -ELBO = -log p(x)", bound, -normal_log_prob(x[::3, 0], 0.0, np.log(v)))
+minus_elbo = elbo.hvae_elbo(two_layers, x, noise=quadrature).total.reshape(5, 3) @ (node_weights / node_weights.sum())
+same("two-layer VAE: -ELBO = -log p(x)", minus_elbo, -normal_log_prob(x[::3, 0], 0.0, np.log(v)))
 
 # %% [markdown]
-# A diffusion chain is such a VAE whose levels are the steps. Its identities, one by one, on a mixture of Gaussians with
+# A diffusion chain is such a VAE whose layers are the steps. Its identities, one by one, on a mixture of Gaussians with
 # the exact denoiser $D$:
 
 # %%
-mixture = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.5, 0.9]], [0.4, 0.3, 0.3], 0.01)
-denoise = partial(toy.denoiser, mixture)
-betas = chains.cosine(1000)
-tables, sigmas = chains.tables(betas), jnp.asarray(chains.sigmas(betas)[::-1], jnp.float32)
-x0 = toy.sample(mixture, jax.random.key(1), 4)
+mixture = gaussian_mixture.mixture([[-1.0, 0.3], [0.6, -0.5], [0.5, 0.9]], [0.4, 0.3, 0.3], 0.01)
+denoise = partial(gaussian_mixture.denoiser, mixture)
+betas = process.betas.cosine(1000)
+tables, sigmas = process.betas.tables(betas), jnp.asarray(process.betas.sigmas(betas)[::-1], jnp.float32)
+x0 = gaussian_mixture.sample(mixture, jax.random.key(1), 4)
 eps = jax.random.normal(jax.random.key(2), x0.shape)
 t = jnp.array([3, 100, 500, 700])
 
@@ -137,29 +139,29 @@ def column(table):
 
 
 # The chain's latent is x_t; the library speaks x = x_t / sqrt(alpha_bar) = x0 + sigma eps.
-hvae = elbo.diffusion(betas, reverse.fixed(), denoise, normal_log_prob)
-x_t = elbo.diffuse(hvae, x0, t, eps)
+hvae = elbo.ddpm_hvae(betas, reverse_kernel.fixed(), denoise, normal_log_prob)
+x_t = elbo.sample_latent(hvae, x0, t, eps)
 sigma, sigma_next = sigmas[t + 1], sigmas[t]
 same("x_t = sqrt(alpha_bar) (x0 + sigma eps)", x_t, jnp.sqrt(column(tables.alpha_bar)) * (x0 + sigma[:, None] * eps))
 
-mean, log_variance = elbo.posterior(hvae, x0, x_t, t)
+mean, log_variance = elbo.latent_posterior(hvae, x0, x_t, t)
 by_table = column(tables.posterior_mean_coef1) * x0 + column(tables.posterior_mean_coef2) * x_t
 same("q(x_{t-1} | x_t, x0): regression = DDPM's coefficients", mean, by_table)
 same("its variance is beta-tilde", jnp.exp(log_variance), column(tables.posterior_variance))
 
-model_mean, model_log_variance = hvae.reverse(x_t, t)
+model_mean, model_log_variance = hvae.reverse_kernel(x_t, t)
 kl = normal_kl(mean, log_variance, model_mean, model_log_variance).sum(axis=1)
 x0_hat = denoise(x0 + sigma[:, None] * eps, sigma)
 weight_x0 = 0.5 * (1 / sigma_next**2 - 1 / sigma**2)
 same("KL = (1/sigma'^2 - 1/sigma^2)/2 ||x0 - D||^2", kl, weight_x0 * jnp.sum((x0 - x0_hat) ** 2, axis=1), 1e-2)
-eps_hat = predictions.eps_from_x0(x0_hat, x0 + sigma[:, None] * eps, sigma)
+eps_hat = predictions.from_x0(predictions.eps, x0_hat, x0 + sigma[:, None] * eps, sigma)
 same(
     "... = (sigma^2/sigma'^2 - 1)/2 ||eps - eps_hat||^2",
     kl,
     weight_x0 * sigma**2 * jnp.sum((eps - eps_hat) ** 2, axis=1),
     1e-2,
 )
-simple = ddpm.simple_loss(eps_hat, chain.eps(betas), x0, sigma, eps)
+simple = ddpm.simple_loss(eps_hat, precond.ddpm.eps(betas), x0, sigma, eps)
 same("... = weight * d * L_simple", kl, weight_x0 * sigma**2 * 2 * simple, 1e-2)
 
 # %% [markdown]
@@ -167,16 +169,16 @@ same("... = weight * d * L_simple", kl, weight_x0 * sigma**2 * 2 * simple, 1e-2)
 # weighted terms becomes an integral as $T$ grows, and what the bound gives away falls as $1/T$:
 
 # %%
-line = toy.mixture([[-1.0], [0.8]], [0.4, 0.6], 0.05)
-points = toy.sample(line, jax.random.key(3), 200 if FAST else 2_000)
+line = gaussian_mixture.mixture([[-1.0], [0.8]], [0.4, 0.6], 0.05)
+points = gaussian_mixture.sample(line, jax.random.key(3), 200 if FAST else 2_000)
 gaps, counts = [], [25, 50, 100, 200] if FAST else [25, 50, 100, 200, 400, 800]
 for count in counts:
     grid = np.append(np.geomspace(20, 0.005, count), 0)
-    steps = chains.from_sigmas(grid)
-    p = reverse.fixed(floor=0.05 * 0.005**2 / (0.05 + 0.005**2))
-    vae = elbo.diffusion(steps, p, partial(toy.denoiser, line), normal_log_prob)
-    total = jax.jit(lambda points, vae=vae: elbo.elbo(vae, points, key=jax.random.key(4)).total)(points)
-    gaps.append(float(jnp.mean(total + toy.log_density(line, points))))
+    steps = process.betas.from_sigmas(grid)
+    p = reverse_kernel.fixed(floor=0.05 * 0.005**2 / (0.05 + 0.005**2))
+    vae = elbo.ddpm_hvae(steps, p, partial(gaussian_mixture.denoiser, line), normal_log_prob)
+    total = jax.jit(lambda points, vae=vae: elbo.hvae_elbo(vae, points, key=jax.random.key(4)).total)(points)
+    gaps.append(float(jnp.mean(total + gaussian_mixture.log_density(line, points))))
 plt.figure(figsize=(5, 3.5))
 plt.loglog(counts, gaps, "o-", label="-ELBO + log p(x), nats")
 plt.loglog(counts, gaps[0] * counts[0] / np.array(counts), "k:", label="1/T")
@@ -189,8 +191,8 @@ plt.show()
 # %% [markdown]
 # ## 3. Four predictions of one posterior mean
 # A network may return the noise, the clean image, the velocity $v = \alpha\epsilon - \sqrt{1 - \alpha^2}\,x_0$ or the
-# mean of $x_{t-1}$. Each is a row of coefficients, $D = c_\text{skip}\, x + c_\text{out} F$, so that sampler and loss
-# do not change. The same small network, batches and steps.
+# mean of $x_{t-1}$. Each is a parametrisation, $D = c_\text{skip}\, x + c_\text{out} F$, so that sampler and loss do
+# not change. The same small network, batches and steps.
 #
 # Noise and velocity come out alike. A clean image asks for the most at low noise, where the loss hardly looks, and
 # comes out too tight. The mean of $x_{t-1}$ is nearly $x_t$ itself, so that a small error in it is a large one in $D$:
@@ -199,7 +201,7 @@ plt.show()
 
 # %%
 class Mlp(nn.Module):
-    """Three layers that are told the step."""
+    """Three layers that are conditioned on the step."""
 
     @nn.compact
     def __call__(self, x, time):
@@ -210,20 +212,20 @@ class Mlp(nn.Module):
         return nn.Dense(2)(h)
 
 
-def train(row, steps):
-    """Parameters after Adam on L_simple of the row's own target, and the loss in units of D, step by step."""
+def train(parametrisation, steps):
+    """Parameters after Adam on L_simple of the parametrisation's target, and the loss in units of D, step by step."""
     net, optimizer = Mlp(), optax.adam(optax.cosine_decay_schedule(3e-3, steps))
     params = net.init(jax.random.key(0), jnp.zeros((1, 2)), jnp.zeros(1))
 
     def loss(params, key):
         key_data, key_t, key_noise = jax.random.split(key, 3)
-        x0 = toy.sample(mixture, key_data, 512)
+        x0 = gaussian_mixture.sample(mixture, key_data, 512)
         sigma = sigmas[jax.random.randint(key_t, (512,), 0, 1000) + 1]
         noise = jax.random.normal(key_noise, x0.shape)
-        x_t = row.c_in(sigma)[:, None] * (x0 + sigma[:, None] * noise)
-        f = net.apply(params, x_t, row.c_noise(sigma))
-        losses = ddpm.simple_loss(f, row, x0, sigma, noise)
-        return losses.mean(), jnp.mean(row.c_out(sigma) ** 2 / (1 + sigma**2) * losses)
+        x_t = parametrisation.c_in(sigma)[:, None] * (x0 + sigma[:, None] * noise)
+        f = net.apply(params, x_t, parametrisation.c_noise(sigma))
+        losses = ddpm.simple_loss(f, parametrisation, x0, sigma, noise)
+        return losses.mean(), jnp.mean(parametrisation.c_out(sigma) ** 2 / (1 + sigma**2) * losses)
 
     def step(state, key):
         params, opt_state = state
@@ -233,14 +235,14 @@ def train(row, steps):
 
     keys = jax.random.split(jax.random.key(5), steps)
     (params, _), errors = jax.jit(lambda state: jax.lax.scan(step, state, keys))((params, optimizer.init(params)))
-    return precond.denoiser(net.apply, params, row), errors
+    return precond.denoiser(net.apply, params, parametrisation), errors
 
 
-rows = {name: getattr(chain, name)(betas) for name in ("eps", "x0", "v", "mu")}
-trained = {name: train(row, 200 if FAST else 4_000) for name, row in rows.items()}
-grid = chains.sigmas(respacing.respace(betas, respacing.space(1000, "ddim50")))
+parametrisations = {name: getattr(precond.ddpm, name)(betas) for name in ("eps", "x0", "v", "mu")}
+trained = {name: train(one, 200 if FAST else 4_000) for name, one in parametrisations.items()}
+grid = process.betas.sigmas(respacing.respace(betas, respacing.space(1000, "ddim50")))
 start = grid[0] * jax.random.normal(jax.random.key(6), (1_000 if FAST else 4_000, 2))
-real = toy.sample(mixture, jax.random.key(7), len(start))
+real = gaussian_mixture.sample(mixture, jax.random.key(7), len(start))
 
 fig, axes = plt.subplots(1, 5, figsize=(16, 3.4))
 for name, (_, errors) in trained.items():
@@ -250,7 +252,9 @@ axes[0].set(title="error of D, in units of x_t", xlabel="step")
 axes[0].legend(frameon=False)
 for axis, (name, (learned, _)) in zip(axes[1:], trained.items(), strict=True):
     # The mean of x_{t-1} is tied to its chain, so that all are drawn with every step of it.
-    points = jax.jit(lambda x, d=learned: sample(ancestral(), d, x, chains.sigmas(betas), key=jax.random.key(8)))(start)
+    points = jax.jit(
+        lambda x, d=learned: sample(ancestral(), d, x, process.betas.sigmas(betas), key=jax.random.key(8))
+    )(start)
     axis.plot(*real.T, ".", ms=1, color="0.7")
     axis.plot(*np.clip(np.asarray(points).T, -3, 3), ".", ms=1)
     axis.set(title=f"{name}, ancestral, 1,000 steps", xlim=(-2, 2), ylim=(-2, 2))
@@ -275,29 +279,31 @@ fewer = [5, 10, 20, 50, 100, 250]
 curves = {
     "DDIM (eta = 0)": euler(),
     "ancestral, small": ancestral(),
-    "ancestral, large": ancestral(reverse.fixed(reverse.large)),
+    "ancestral, large": ancestral(reverse_kernel.fixed(reverse_kernel.large)),
 }
 plt.figure(figsize=(5, 3.5))
 for name, sampler in curves.items():
     distances = []
     for count in fewer:
-        levels = chains.sigmas(respacing.respace(betas, respacing.space(1000, str(count))))
+        levels = process.betas.sigmas(respacing.respace(betas, respacing.space(1000, str(count))))
         run = jax.jit(lambda x, levels=levels, s=sampler: sample(s, denoise, x, levels, key=jax.random.key(9)))
         distances.append(sliced_wasserstein(run(start / start.std() * levels[0]), real))
     plt.loglog(fewer, distances, "o-", label=name)
-plt.axhline(sliced_wasserstein(toy.sample(mixture, jax.random.key(10), len(real)), real), color="k", ls=":", lw=1)
+plt.axhline(
+    sliced_wasserstein(gaussian_mixture.sample(mixture, jax.random.key(10), len(real)), real), color="k", ls=":", lw=1
+)
 plt.xlabel("steps")
 plt.ylabel("sliced Wasserstein distance")
 plt.legend(frameon=False)
 plt.show()
 
 levels = np.geomspace(20, 0.01, 400)
-back = sample(euler(), denoise, encode(denoise, real[:64], levels), levels)
-print(f"DDIM inversion, 400 steps: round trip error {float(jnp.sqrt(jnp.mean((back - real[:64]) ** 2))):.4f}")
+again = sample(euler(), denoise, encode(denoise, real[:64], levels), levels)
+print(f"DDIM inversion, 400 steps: round trip error {float(jnp.sqrt(jnp.mean((again - real[:64]) ** 2))):.4f}")
 
 # %% [markdown]
 # ## 5. What every step costs in bits
-# The terms of the bound for digits in 17 grey levels, under the best Gaussian with the digits' mean and covariance: a
+# The terms of the bound for digits in 17 grey values, under the best Gaussian with the digits' mean and covariance: a
 # denoiser in closed form, no network. It needs more than the log2(17) = 4.09 bits of the uniform distribution, so far
 # from Gaussian are digits; a trained network (`python -m experiments.evaluate --workdir runs/ddpm_digits --elbo`) needs
 # 2.91. Most bits are spent at the lowest noise.
@@ -316,17 +322,17 @@ def gaussian_denoiser(x, sigma):
 
 
 def decode(x0, mean, log_variance):
-    """log p(x0 | x_1) of 17 grey levels."""
+    """log p(x0 | x_1) of 17 grey values."""
     return discretized_gaussian(x0, mean, log_variance / 2, bins=17)
 
 
 fig, axis = plt.subplots(figsize=(6, 3.5))
 heldout = jnp.asarray(digits.load("heldout").images[: 16 if FAST else 128].reshape(-1, 64))
 for name, steps in SCHEDULES.items():
-    p = reverse.fixed(floor=chains.tables(steps).decoder_variance)
-    vae = elbo.diffusion(steps, p, gaussian_denoiser, decode)
-    found = jax.jit(lambda x, vae=vae: elbo.elbo(vae, x, key=jax.random.key(11)))(heldout)
-    per_step = np.asarray(bits_per_dim(found.levels, 64)).mean(axis=1)
+    p = reverse_kernel.fixed(floor=process.betas.tables(steps).decoder_variance)
+    vae = elbo.ddpm_hvae(steps, p, gaussian_denoiser, decode)
+    found = jax.jit(lambda x, vae=vae: elbo.hvae_elbo(vae, x, key=jax.random.key(11)))(heldout)
+    per_step = np.asarray(bits_per_dim(found.layers, 64)).mean(axis=1)
     total = float(bits_per_dim(found.total, 64).mean())
     axis.loglog(np.arange(1, 1000), np.maximum(per_step[1:], 1e-7), label=f"{name}: {total:.2f} bits/dim in all")
 axis.set(xlabel="step t", ylabel="bits/dim")

@@ -23,9 +23,10 @@ import sys
 
 if importlib.util.find_spec("jaxdiff") is None:
     source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
 
-if importlib.util.find_spec("experiments") is None:  # in a clone it lies beside this folder
+if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
     sys.path.append(os.path.dirname(os.getcwd()))
 
 import jax
@@ -40,20 +41,20 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from jaxdiff import grids, toy
+from jaxdiff import gaussian_mixture, grids
 from jaxdiff.samplers import churn, dpmpp_2m, euler, heun, sample, trajectory
 
 FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in under a minute
 
 # %% [markdown]
-# ## 1. A denoiser that is known exactly
+# ## 1. A denoiser in closed form
 # For a mixture of Gaussians the posterior mean $D(x, \sigma) = E[x_0 \mid x_0 + \sigma n = x]$ has a closed form. The
 # probability-flow ODE $\mathrm{d}x/\mathrm{d}\sigma = (x - D(x, \sigma)) / \sigma$ (Eq. 1 and 3 of the paper) carries
 # noise to data; churn (Alg. 2) adds noise on the way and takes it out again.
 
 # %%
-mixture = toy.ring(modes=8, radius=1.0, std=0.08)
-denoise = partial(toy.denoiser, mixture)
+mixture = gaussian_mixture.ring(modes=8, radius=1.0, std=0.08)
+denoise = partial(gaussian_mixture.denoiser, mixture)
 sigmas = grids.karras(64, sigma_max=10.0)
 x = sigmas[0] * jax.random.normal(jax.random.key(0), (60, 2))
 
@@ -78,7 +79,7 @@ plt.show()
 # DPM-Solver++(2M) with its square. The grid ends at $\sigma = 0.05$ here, where the ODE is smooth.
 
 # %%
-smooth = partial(toy.denoiser, toy.ring(modes=8, std=0.3))
+smooth = partial(gaussian_mixture.denoiser, gaussian_mixture.ring(modes=8, std=0.3))
 start = 10.0 * jax.random.normal(jax.random.key(0), (256, 2))
 levels = lambda n: np.geomspace(10.0, 0.05, n + 1)  # noqa: E731
 exact = sample(heun(), smooth, start, levels(2_000))
@@ -103,8 +104,9 @@ plt.show()
 # folder holds a checkpoint, so that running the cell again costs nothing.
 
 # %%
-from experiments import draw, edm_digits, runs
-from experiments.picture import image_grid
+from experiments import edm_digits
+from experiments.harness import generate, runs
+from experiments.harness.image_grid import image_grid
 
 workdir = Path(os.environ.get("JAXDIFF_RUNS", "runs")) / ("edm_notebook_fast" if FAST else "edm_digits")
 edm_digits.main(edm_digits.Config(workdir=workdir, smoke=FAST))
@@ -126,8 +128,8 @@ rows = {
 }
 images = []
 for sampler, n in rows.values():
-    request = draw.Request(sampler, grids.karras(n), seeds, seeds % 10)
-    images += list(draw.draw(system, params, request, progress=False))
+    request = generate.Request(sampler, grids.karras(n), seeds, seeds % 10)
+    images += list(generate.draw(system, params, request, progress=False))
 plt.figure(figsize=(9, 4))
 plt.imshow(image_grid(np.concatenate(images), columns=len(seeds), scale=6))
 plt.yticks([27 + 54 * i for i in range(len(rows))], list(rows))

@@ -14,31 +14,46 @@
 # separate choices, and any of them goes with any other.
 
 # %%
+import importlib.util
 import os
+import subprocess
 import sys
+
+if importlib.util.find_spec("jaxdiff") is None:
+    source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
+    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
+
+if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
+    sys.path.append(os.path.dirname(os.getcwd()))
+
+import jax
+
+print(f"jax {jax.__version__} on {jax.devices()}")
+
+# %%
 from functools import partial
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from jaxdiff import grids, schedules, toy
+from jaxdiff import gaussian_mixture, grids
+from jaxdiff.process import schedules
 from jaxdiff.samplers import churn, euler_step, heun, ode, sample, second_order_step, trajectory
 
 FAST = bool(os.environ.get("JAXDIFF_FAST"))
-print(f"jax {jax.__version__} on {jax.devices()}")
 
 LOW, HIGH = 0.002, 80.0
-mixture = toy.ring(modes=8, std=0.05)
-denoise = partial(toy.denoiser, mixture)
+mixture = gaussian_mixture.ring(modes=8, std=0.05)
+denoise = partial(gaussian_mixture.denoiser, mixture)
 x = HIGH * jax.random.normal(jax.random.key(0), (64 if FAST else 512, 2))
 exact = sample(heun(), denoise, x, grids.karras(500 if FAST else 2_000, LOW, HIGH))
 
 # %% [markdown]
 # ## 1. Truncation error
-# The ODE is solved in time $t$ (Alg. 3): $\mathrm{d}x/\mathrm{d}t$ depends on the schedule $\sigma(t)$ and the scale
+# The ODE is solved in time $t$ (Alg. 1): $\mathrm{d}x/\mathrm{d}t$ depends on the schedule $\sigma(t)$ and the scale
 # $s(t)$, the time steps on the grid. The error is the RMS distance from the end point of an (almost) exact solution.
 # Solid: Heun; dashed: Euler. `docs/truncation.md` has the numbers in float64.
 
@@ -84,7 +99,7 @@ plt.show()
 # one coordinate of a few trajectories into two modes.
 
 # %%
-pair = partial(toy.denoiser, toy.mixture([[-1.0], [1.0]], variances=0.01))
+pair = partial(gaussian_mixture.denoiser, gaussian_mixture.mixture([[-1.0], [1.0]], variances=0.01))
 noise = jnp.linspace(-2, 2, 11)[:, None]
 levels = grids.karras(100 if FAST else 400, 0.01, 10.0)
 _, states = trajectory(heun(), pair, levels[0] * noise, levels)
@@ -127,9 +142,9 @@ plt.show()
 # The network of `python -m experiments.edm_digits`, with the same seeds under different choices of the table.
 
 # %%
-sys.path.append(os.path.dirname(os.getcwd()))  # in a clone, experiments lie beside this folder
-from experiments import draw, edm_digits, runs
-from experiments.picture import image_grid
+from experiments import edm_digits
+from experiments.harness import generate, runs
+from experiments.harness.image_grid import image_grid
 
 workdir = Path(os.environ.get("JAXDIFF_RUNS", "runs")) / ("edm_notebook_fast" if FAST else "edm_digits")
 edm_digits.main(edm_digits.Config(workdir=workdir, smoke=FAST))
@@ -145,7 +160,7 @@ choices = {
 }
 images = []
 for sampler, sigmas in choices.values():
-    images += list(draw.draw(system, params, draw.Request(sampler, sigmas, seeds, seeds % 10), progress=False))
+    images += list(generate.draw(system, params, generate.Request(sampler, sigmas, seeds, seeds % 10), progress=False))
 plt.figure(figsize=(9, 4))
 plt.imshow(image_grid(np.concatenate(images), columns=len(seeds), scale=6))
 plt.yticks([27 + 54 * i for i in range(len(choices))], list(choices))

@@ -24,9 +24,10 @@ import sys
 
 if importlib.util.find_spec("jaxdiff") is None:
     source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", source], check=True)
+    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
 
-if importlib.util.find_spec("experiments") is None:  # in a clone it lies beside this folder
+if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
     sys.path.append(os.path.dirname(os.getcwd()))
 
 import jax
@@ -41,17 +42,15 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from jaxdiff import flow, toy
-from jaxdiff import sde as sdes
-from jaxdiff.known import pixels
-from jaxdiff.latents import slerp
-from jaxdiff.samplers import correction, heun, impute, in_turn, predictor, sample, trajectory
+from jaxdiff import gaussian_mixture, likelihood, probability_flow, process
+from jaxdiff.editing import pixels, slerp
+from jaxdiff.samplers import adaptive_ode, correction, heun, impute, predictor, predictor_corrector, sample, trajectory
 from jaxdiff.samplers.langevin import annealed
 from jaxdiff.samplers.predictors import reverse_diffusion
 from jaxdiff.types import expand
 
 FAST = bool(os.environ.get("JAXDIFF_FAST"))  # the tests run this notebook in about a minute
-SDES = {"VP": sdes.vp(), "sub-VP": sdes.subvp(), "VE": sdes.ve(0.01, 10.0)}
+SDES = {"VP": process.sde.vp(), "sub-VP": process.sde.subvp(), "VE": process.sde.ve(0.01, 10.0)}
 
 # %% [markdown]
 # ## 1. Three SDEs, one change of variable
@@ -70,12 +69,13 @@ axes[0].set(title="a(t) = s(t)", xlabel="t")
 axes[1].set(title="sigma(t) = std(t) / a(t)", xlabel="t")
 axes[0].legend(frameon=False)
 
-line = toy.mixture([[-0.7], [0.7]], [0.3, 0.7], 0.01)
+line = gaussian_mixture.mixture([[-0.7], [0.7]], [0.3, 0.7], 0.01)
 for axis, (name, sde) in zip(axes[2:], SDES.items(), strict=True):
     reach = 2.5 if name != "VE" else 12.0
     x = jnp.linspace(-reach, reach, 300)[:, None]
     columns = [
-        toy.log_density(line, x / float(sde.a(s)), float(sde.std(s) / sde.a(s))) - np.log(sde.a(s)) for s in t[::2]
+        gaussian_mixture.log_density(line, x / float(sde.a(s)), float(sde.std(s) / sde.a(s))) - np.log(sde.a(s))
+        for s in t[::2]
     ]
     density = np.exp(np.stack(columns, axis=1))
     axis.imshow(
@@ -90,33 +90,33 @@ plt.show()
 # the same eight points; the denoiser is exact. The lower row shows where 2,000 points end, over the true density.
 
 # %%
-cloud = toy.ring(modes=6, radius=1.0, std=0.12)
-denoise = partial(toy.denoiser, cloud)
+cloud = gaussian_mixture.ring(modes=6, radius=1.0, std=0.12)
+denoise = partial(gaussian_mixture.denoiser, cloud)
 
 
 def score(sde, x, t):
     """The exact score in native coordinates."""
     a = expand(sde.a(t), x)
-    return toy.score(cloud, x / a, sde.std(t) / sde.a(t)) / a
+    return gaussian_mixture.score(cloud, x / a, sde.std(t) / sde.a(t)) / a
 
 
 steps = 100 if FAST else 400
 side = np.linspace(-1.7, 1.7, 80)
 plane = jnp.asarray(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2))
-height = np.exp(np.asarray(toy.log_density(cloud, plane))).reshape(80, 80)
+height = np.exp(np.asarray(gaussian_mixture.log_density(cloud, plane))).reshape(80, 80)
 fig, axes = plt.subplots(2, 3, figsize=(11, 7), layout="constrained")
 for column, (name, sde) in enumerate(SDES.items()):
-    grid = sdes.grid(sde, steps)
+    grid = process.sde.grid(sde, steps)
     start = grid[0] * jax.random.normal(jax.random.key(0), (2_000, 2))
-    go = predictor(sde, reverse_diffusion)
-    _, noisy = trajectory(go, denoise, start[:8], grid, key=jax.random.key(1))
+    backward = predictor(sde, reverse_diffusion)
+    _, noisy = trajectory(backward, denoise, start[:8], grid, key=jax.random.key(1))
     _, smooth = trajectory(heun(), denoise, start[:8], grid)
     times = np.append(np.asarray(sde.time(jnp.asarray(grid[:-1]))), 1e-3)
     for paths, color in ((noisy, "tab:orange"), (smooth, "tab:blue")):
         axes[0, column].plot(times, np.asarray(paths)[..., 0] * sde.a(times)[:, None], color=color, lw=0.8)
     axes[0, column].set(title=f"{name}: SDE (orange), ODE (blue)", xlabel="t", ylabel="first coordinate of x_t")
     axes[0, column].invert_xaxis()
-    corrected = in_turn(correction(sde, snr=0.05, step_size=annealed), go)
+    corrected = predictor_corrector(correction(sde, snr=0.05, step_size=annealed), backward)
     points = jax.jit(lambda x, s=corrected, g=grid: sample(s, denoise, x, g, key=jax.random.key(2)))(start)
     axes[1, column].plot(*np.asarray(points).T, ".", ms=1.5, color="tab:orange")
     axes[1, column].contour(side, side, height, levels=5, colors="k", linewidths=0.6)
@@ -130,13 +130,13 @@ plt.show()
 # density at $t=1$, which is the Gaussian prior only nearly); Hutchinson's estimate scatters around it and is unbiased.
 
 # %%
-points = toy.sample(cloud, jax.random.key(3), 200)
-true = np.asarray(toy.log_density(cloud, points))
+points = gaussian_mixture.sample(cloud, jax.random.key(3), 200)
+true = np.asarray(gaussian_mixture.log_density(cloud, points))
 for name, sde in SDES.items():
-    run = jax.jit(lambda x, sde=sde: flow.log_likelihood(sde, partial(score, sde), x, flow.exact))
+    run = jax.jit(lambda x, sde=sde: likelihood.log_likelihood(sde, partial(score, sde), x, likelihood.exact))
     found = run(points)
     probes = jax.random.rademacher(jax.random.key(4), (200, 1, 2), jnp.float32)
-    guess = flow.log_likelihood(sde, partial(score, sde), points, flow.hutchinson, probes)
+    guess = likelihood.log_likelihood(sde, partial(score, sde), points, likelihood.hutchinson(probes))
     error, noise = np.asarray(found.log_prob) - true, np.asarray(guess.log_prob - found.log_prob)
     print(
         f"{name:<7} exact - true: {error.mean():+.4f} nats;  Hutchinson - exact: {noise.mean():+.3f} +- "
@@ -149,21 +149,22 @@ for name, sde in SDES.items():
 # the folder holds a checkpoint, so that running the cell again costs nothing.
 
 # %%
-from experiments import draw, runs, score_sde_digits
-from experiments.picture import image_grid
+from experiments import score_sde_digits
+from experiments.harness import forms, generate, runs
+from experiments.harness.image_grid import image_grid
 from jaxdiff.data import digits
 
 workdir = Path(os.environ.get("JAXDIFF_RUNS", "runs")) / ("score_sde_notebook_fast" if FAST else "score_sde_digits")
 score_sde_digits.main(score_sde_digits.Config(workdir=workdir, smoke=FAST))
 config, system = runs.of_run(workdir)
 params, step = runs.averaged_params(config, system)
-sde, epsilon = system.continuous.sde, system.continuous.epsilon
+sde, epsilon = system.sde_model.sde, system.sde_model.epsilon
 
 
 def show(rows, images, columns, title):
     """A row a thing, a column a seed."""
     plt.figure(figsize=(9, 0.9 * len(rows) + 0.6))
-    plt.imshow(image_grid(draw.to_uint8(np.asarray(images)), columns=columns, scale=6), cmap="gray")
+    plt.imshow(image_grid(forms.to_uint8(np.asarray(images)), columns=columns, scale=6), cmap="gray")
     plt.yticks([27 + 54 * i for i in range(len(rows))], rows)
     plt.xticks([])
     plt.title(title)
@@ -178,34 +179,34 @@ seeds = np.arange(10)
 num_steps = 24 if FAST else 500
 pc = system.sampling(num_steps)
 requests = {
-    f"predictor-corrector, {pc.nfe} evaluations": draw.Request(pc.sampler, pc.sigmas, seeds, seeds % 10),
-    "ODE, adaptive": draw.Request(flow.adaptive(sde), sdes.grid(sde, 2, epsilon), seeds, seeds % 10),
+    f"predictor-corrector, {pc.nfe} evaluations": generate.Request(pc.sampler, pc.sigmas, seeds, seeds % 10),
+    "ODE, adaptive": generate.Request(adaptive_ode.adaptive(sde), process.sde.grid(sde, 2, epsilon), seeds, seeds % 10),
 }
-drawn = [batch for request in requests.values() for batch in draw.draw(system, params, request, progress=False)]
-show(list(requests), np.concatenate(drawn) / 127.5 - 1, 10, f"score SDE on digits after {step} steps")
+images = [batch for request in requests.values() for batch in generate.draw(system, params, request, progress=False)]
+show(list(requests), np.concatenate(images) / 127.5 - 1, 10, f"score SDE on digits after {step} steps")
 
 # %% [markdown]
-# **Inpainting.** The upper half of held-out digits is known, and put back after every step; four draws of the rest.
+# **Inpainting.** The upper half of held-out digits is observed, and put back after every step; four draws of the rest.
 # The last row is the digit itself.
 
 # %%
 half = digits.load("heldout")
 columns = 10
-known, labels = jnp.asarray(half.images[:columns]), jnp.asarray(half.labels[:columns])
+observed, labels = jnp.asarray(half.images[:columns]), jnp.asarray(half.labels[:columns])
 mask = np.zeros((8, 8, 1))
 mask[:4] = 1
 upper = pixels(mask)
-grid = sdes.grid(sde, num_steps, epsilon)
-sampler = in_turn(
-    impute(correction(sde, config.snr), known, upper), impute(predictor(sde, reverse_diffusion), known, upper)
+grid = process.sde.grid(sde, num_steps, epsilon)
+sampler = predictor_corrector(
+    impute(correction(sde, config.snr), observed, upper), impute(predictor(sde, reverse_diffusion), observed, upper)
 )
 fill = jax.jit(lambda x, key: sample(sampler, system.denoiser(params, labels), x, grid, key=key))
-rows = [np.where(mask, known, -1.0)]
+rows = [np.where(mask, observed, -1.0)]
 for seed in range(1 if FAST else 4):
-    start = grid[0] * jax.random.normal(jax.random.key(seed), known.shape)
+    start = grid[0] * jax.random.normal(jax.random.key(seed), observed.shape)
     rows.append(fill(start, jax.random.key(100 + seed)))
-names = ["known", *[f"draw {i + 1}" for i in range(len(rows) - 1)], "held-out digit"]
-show(names, np.concatenate([*rows, known]), columns, "upper half known")
+names = ["observed", *[f"draw {i + 1}" for i in range(len(rows) - 1)], "held-out digit"]
+show(names, np.concatenate([*rows, observed]), columns, "upper half observed")
 
 # %% [markdown]
 # **Latents.** The ODE encodes images into noise and back. Between two encodings, along the sphere, lie digits.
@@ -213,17 +214,17 @@ show(names, np.concatenate([*rows, known]), columns, "upper half known")
 # %%
 ends = [int(np.flatnonzero(half.labels == 3)[i]) for i in (0, 1)]
 pair = jnp.asarray(half.images[ends])
-of_class = lambda num: system.continuous.score(params, jnp.full(num, 3))  # noqa: E731
-z = flow.solve(sde, of_class(2), pair, epsilon, 1.0)
+of_class = lambda num: system.sde_model.score(params, jnp.full(num, 3))  # noqa: E731
+z = probability_flow.solve(sde, of_class(2), pair, epsilon, 1.0)
 weights = jnp.linspace(0.0, 1.0, 9)
 path = slerp(jnp.broadcast_to(z.x[:1], (9, 8, 8, 1)), jnp.broadcast_to(z.x[1:], (9, 8, 8, 1)), weights)
-decoded = flow.solve(sde, of_class(9), path, 1.0, epsilon)
+decoded = probability_flow.solve(sde, of_class(9), path, 1.0, epsilon)
 print(f"round trip: {float(jnp.max(jnp.abs(decoded.x[jnp.array([0, 8])] - pair))):.1e}")
 show(["two 3s, and between"], decoded.x, 9, "spherical interpolation of encodings")
 
 # %% [markdown]
 # **How likely is a digit?** Nats of held-out digits under the model, against the same digits upside down and against
-# noise: the model gives most to what it was trained on. For bits/dim of the grey levels, train with `--dequantize
+# noise: the model gives most to what it was trained on. For bits/dim of the grey values, train with `--dequantize
 # --weighting importance` and run `python -m experiments.evaluate --likelihood`.
 
 # %%
@@ -238,8 +239,13 @@ sets = {
 probes = jax.random.rademacher(jax.random.key(5), (num, 1, 8, 8, 1), jnp.float32)
 labels = jnp.asarray(half.labels[:num])
 run = jax.jit(
-    lambda x: flow.log_likelihood(
-        sde, system.continuous.score(params, labels), x, flow.hutchinson, probes, epsilon, flow.Tolerance(1e-3, 1e-3)
+    lambda x: likelihood.log_likelihood(
+        sde,
+        system.sde_model.score(params, labels),
+        x,
+        likelihood.hutchinson(probes),
+        epsilon,
+        probability_flow.Tolerance(1e-3, 1e-3),
     )
 )
 for name, images in sets.items():

@@ -28,16 +28,16 @@ def test_every_benchmark_has_kept_results():
 @pytest.mark.parametrize("name", ["ddgan_digits", "edm_cifar"])
 def test_a_whole_experiment_is_built_as_fit_runs_it(name):
     assert throughput.settings(name, 8)[0].batch_size == 8
-    told, system = throughput.settings(name, 0)
-    assert told.batch_size == (4 if name == "edm_cifar" else 128)
+    config, system = throughput.settings(name, 0)
+    assert config.batch_size == (4 if name == "edm_cifar" else 128)
     assert system.shape == ((32, 32, 3) if name == "edm_cifar" else (8, 8, 1))
 
 
 def test_rates_of_training_and_sampling():
-    told, system = throughput.settings("ddgan_digits", 8)
-    rate, state = throughput.training(told, system, repeats=1)
+    config, system = throughput.settings("ddgan_digits", 8)
+    rate, state = throughput.training(config, system, repeats=1)
     assert rate > 0
-    assert int(state.step) == 2 * told.steps_per_dispatch, "one call that is not counted, one that is"
-    rate, nfe = throughput.sampling(told, system, state.ema, batch=4, repeats=1)
+    assert int(state.step) == 2 * config.steps_per_dispatch, "one call that is not counted, one that is"
+    rate, nfe = throughput.sampling(config, system, state.ema, batch=4, repeats=1)
     assert rate > 0
     assert nfe == 4

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, guidance, losses, precond, predictions, toy
+from jaxdiff import gaussian_mixture, grids, guidance, losses, precond, predictions
+from jaxdiff.process import posterior
 from jaxdiff.types import expand
 
-MIXTURE = toy.mixture([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.0]], [0.2, 0.5, 0.3], [0.1, 0.2, 0.05])
+MIXTURE = gaussian_mixture.mixture([[-1.0, 0.5], [1.0, 0.0], [0.3, -1.0]], [0.2, 0.5, 0.3], [0.1, 0.2, 0.05])
 
 
 def normal(seed, *shape):
@@ -44,21 +45,21 @@ def test_karras_is_linear_in_the_rho_root():
     np.testing.assert_allclose(np.diff(sigmas[:-1] ** (1 / 7), 2), 0, atol=1e-14)
 
 
-PAIRS = [
-    (predictions.eps_from_x0, predictions.x0_from_eps, ()),
-    (predictions.score_from_x0, predictions.x0_from_score, ()),
-    (predictions.v_from_x0, predictions.x0_from_v, ()),
-    (predictions.mu_from_x0, predictions.x0_from_mu, (np.array([0.1, 0.7, 1.1, 0.01]),)),
-]
-
-
-@pytest.mark.parametrize(("there", "back", "extra"), PAIRS)
+@pytest.mark.parametrize("name", ["eps", "score", "v"])
 @pytest.mark.parametrize("sigma", [0.9, np.array([0.2, 1.0, 4.0, 0.05])])
-def test_predictions_round_trip(there, back, extra, sigma, x64):
-    sigma = np.full(4, 1.2) if extra else sigma
+def test_predictions_round_trip(name, sigma, x64):
+    prediction = getattr(predictions, name)
     x0, n = normal(0, 4, 3, 2), normal(1, 4, 3, 2)
     x = x0 + expand(sigma, x0) * n
-    np.testing.assert_allclose(back(there(x0, x, sigma, *extra), x, sigma, *extra), x0, rtol=1e-11, atol=1e-11)
+    found = predictions.to_x0(prediction, predictions.from_x0(prediction, x0, x, sigma), x, sigma)
+    np.testing.assert_allclose(found, x0, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("sigma_next", [0.9, np.array([0.1, 0.7, 1.1, 0.01])])
+def test_the_posterior_mean_gives_x0_back(sigma_next, x64):
+    x0, x, sigma = normal(0, 4, 3, 2), normal(1, 4, 3, 2), np.full(4, 1.2)
+    mu, q = posterior.mean(x0, x, sigma, sigma_next), posterior.between(sigma, sigma_next)
+    np.testing.assert_allclose((mu - expand(q.of_x, x) * x) / expand(q.of_x0, x), x0, rtol=1e-11, atol=1e-11)
 
 
 def test_predictions_mean_what_the_papers_say(x64):
@@ -66,12 +67,13 @@ def test_predictions_mean_what_the_papers_say(x64):
     x0, n = normal(0, 4, 3), normal(1, 4, 3)
     x = x0 + sigma * n
     alpha = 1 / np.sqrt(1 + sigma**2)
-    np.testing.assert_allclose(predictions.eps_from_x0(x0, x, sigma), n)
-    np.testing.assert_allclose(predictions.v_from_x0(x0, x, sigma), alpha * n - np.sqrt(1 - alpha**2) * x0)
-    np.testing.assert_allclose(predictions.score_from_x0(x0, x, sigma), -n / sigma)
+    np.testing.assert_allclose(predictions.from_x0(predictions.eps, x0, x, sigma), n)
+    v = alpha * n - np.sqrt(1 - alpha**2) * x0
+    np.testing.assert_allclose(predictions.from_x0(predictions.v, x0, x, sigma), v)
+    np.testing.assert_allclose(predictions.from_x0(predictions.score, x0, x, sigma), -n / sigma)
     # q(x' | x, x0) from x' = x0 + s' n', x = x' + sqrt(s^2 - s'^2) n'': the conditional mean of a joint Gaussian.
     gain = sigma_next**2 / sigma**2
-    np.testing.assert_allclose(predictions.mu_from_x0(x0, x, sigma, sigma_next), x0 + gain * sigma * n)
+    np.testing.assert_allclose(posterior.mean(x0, x, sigma, sigma_next), x0 + gain * sigma * n)
 
 
 def test_guidance_interpolates_denoisers():
@@ -84,7 +86,7 @@ def test_guidance_interpolates_denoisers():
 
 
 def test_edm_preconditioning_has_unit_variance_in_and_out(x64):
-    """Var[c_in x] = 1 and Var[(x0 - c_skip x) / c_out] = 1 for data of variance sigma_data^2 (Eq. 114 to 117)."""
+    """Var[c_in x] = 1 and Var[(x0 - c_skip x) / c_out] = 1 for data of variance sigma_data^2 (Eq. 114 to 123)."""
     sigma_data, sigma = 0.7, np.geomspace(1e-3, 1e3, 13)
     p = precond.edm(sigma_data)
     c_skip, c_out, c_in = p.c_skip(sigma), p.c_out(sigma), p.c_in(sigma)
@@ -113,8 +115,8 @@ def test_denoiser_is_exact_at_its_fixed_points():
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 7.0])
 def test_score_is_the_gradient_of_the_log_density(sigma, x64):
     x = normal(2, 50, 2).astype(jnp.float64)
-    gradient = jax.grad(lambda x: toy.log_density(MIXTURE, x, sigma).sum())(x)
-    np.testing.assert_allclose(toy.score(MIXTURE, x, sigma), gradient, rtol=1e-9, atol=1e-9)
+    gradient = jax.grad(lambda x: gaussian_mixture.log_density(MIXTURE, x, sigma).sum())(x)
+    np.testing.assert_allclose(gaussian_mixture.score(MIXTURE, x, sigma), gradient, rtol=1e-9, atol=1e-9)
 
 
 def test_mixture_density_integrates_to_one_and_matches_scipy(x64):
@@ -123,22 +125,22 @@ def test_mixture_density_integrates_to_one_and_matches_scipy(x64):
     x = normal(2, 20, 2).astype(jnp.float64)
     components = zip(*MIXTURE, strict=True)
     density = sum(w * multivariate_normal(m, (v + 0.25) * np.eye(2)).pdf(x) for m, w, v in components)
-    np.testing.assert_allclose(toy.log_density(MIXTURE, x, 0.5), np.log(density), rtol=1e-10)
+    np.testing.assert_allclose(gaussian_mixture.log_density(MIXTURE, x, 0.5), np.log(density), rtol=1e-10)
 
 
 def test_denoiser_is_the_mean_of_x0_given_x():
     """Least squares: no function of x predicts x0 better, so that D's error is uncorrelated with any function of x."""
     num, sigma = 200_000, 0.6
-    x0 = toy.sample(MIXTURE, jax.random.key(0), num)
+    x0 = gaussian_mixture.sample(MIXTURE, jax.random.key(0), num)
     x = x0 + sigma * normal(1, num, 2)
-    residual = np.asarray(x0 - toy.denoiser(MIXTURE, x, sigma))
+    residual = np.asarray(x0 - gaussian_mixture.denoiser(MIXTURE, x, sigma))
     for function in (jnp.ones_like, jnp.sin, lambda x: x**2, lambda x: x[:, ::-1]):
         product = residual * np.asarray(function(x))
         assert np.all(np.abs(product.mean(0)) < 4 * product.std(0) / np.sqrt(num))
 
 
 def test_mixture_samples_have_its_moments():
-    x = np.asarray(toy.sample(MIXTURE, jax.random.key(0), 100_000))
+    x = np.asarray(gaussian_mixture.sample(MIXTURE, jax.random.key(0), 100_000))
     mean = MIXTURE.weights @ MIXTURE.means
     second = MIXTURE.weights @ (MIXTURE.means**2 + MIXTURE.variances[:, None])
     np.testing.assert_allclose(x.mean(0), mean, atol=0.02)
@@ -147,10 +149,10 @@ def test_mixture_samples_have_its_moments():
 
 def test_one_level_per_example_equals_one_by_one():
     x, sigma = normal(0, 5, 2), jnp.geomspace(0.1, 10, 5)
-    together = toy.denoiser(MIXTURE, x, sigma)
-    alone = jnp.concatenate([toy.denoiser(MIXTURE, x[i : i + 1], sigma[i]) for i in range(5)])
+    together = gaussian_mixture.denoiser(MIXTURE, x, sigma)
+    alone = jnp.concatenate([gaussian_mixture.denoiser(MIXTURE, x[i : i + 1], sigma[i]) for i in range(5)])
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
-    assert jax.jit(partial(toy.denoiser, MIXTURE))(x, sigma).dtype == jnp.float32
+    assert jax.jit(partial(gaussian_mixture.denoiser, MIXTURE))(x, sigma).dtype == jnp.float32
 
 
 @pytest.mark.parametrize(
@@ -164,19 +166,19 @@ def test_one_level_per_example_equals_one_by_one():
 )
 def test_mixture_refuses(kwargs, name):
     with pytest.raises(ValueError, match=name):
-        toy.mixture(**kwargs)
+        gaussian_mixture.mixture(**kwargs)
     with pytest.raises(ValueError, match="x must be"):
-        toy.denoiser(MIXTURE, jnp.zeros((2, 3)), 1.0)
+        gaussian_mixture.denoiser(MIXTURE, jnp.zeros((2, 3)), 1.0)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, np.array([1.0, 0.0])])
 def test_levels_on_the_host_must_be_positive(sigma):
     x = jnp.ones((2, 3))
     for call in (
-        lambda: predictions.eps_from_x0(x, x, sigma),
-        lambda: predictions.score_from_x0(x, x, sigma),
-        lambda: predictions.v_from_x0(x, x, sigma),
-        lambda: predictions.mu_from_x0(x, x, sigma, 0.0),
+        lambda: predictions.from_x0(predictions.eps, x, x, sigma),
+        lambda: predictions.from_x0(predictions.score, x, x, sigma),
+        lambda: predictions.from_x0(predictions.v, x, x, sigma),
+        lambda: posterior.mean(x, x, sigma, 0.0),
         lambda: precond.denoiser(lambda params, x, c_noise: x, None, precond.edm())(x, sigma),
         lambda: losses.edm_loss(lambda x, sigma: x, x, np.broadcast_to(sigma, (2,)), x),
     ):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import draw
+from experiments.harness import generate
+from experiments.harness.forms import IMAGES
 from jaxdiff import augment, grids, keys
 from jaxdiff.samplers import churn, euler, sample
 from tests.support.commands import ROOT
@@ -19,6 +20,7 @@ GRID = grids.karras(3)
 class Exact:
     """A system without a network, of data ~ N(0, 1)."""
 
+    form = IMAGES
     shape, num_classes = (3, 3, 1), 0
 
     def denoiser(self, params, labels):
@@ -26,8 +28,8 @@ class Exact:
 
 
 def images(batch_size):
-    request = draw.Request(churn(euler(), 5.0), GRID, np.arange(8), None, batch_size)
-    return np.concatenate(list(draw.draw(Exact(), (), request, progress=False)))
+    request = generate.Request(churn(euler(), 5.0), GRID, np.arange(8), None, batch_size)
+    return np.concatenate(list(generate.draw(Exact(), (), request, progress=False)))
 
 
 def sampled(batch_size, key):
@@ -57,7 +59,7 @@ def test_seeds_name_images_under_x64(x64):
 @pytest.mark.parametrize("make", [jax.random.key, jax.random.PRNGKey], ids=["key", "words"])
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_indices_name_draws(implementation, make):
-    expected = sampled(4, keys.of_seed(5)), augmented(4, keys.of_seed(5))
+    expected = sampled(4, keys.from_seed(5)), augmented(4, keys.from_seed(5))
     with jax.default_prng_impl(implementation):
         np.testing.assert_array_equal(sampled(4, make(5)), expected[0])
         np.testing.assert_array_equal(sampled(2, make(5)), expected[0][:2])

@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 
 
 def run(path, trained, monkeypatch):
-    """In this process, with the user's settings in the place of the tests', and tiny networks in the experiments."""
+    """In this process, with the user's settings instead of the tests', and tiny networks in the experiments."""
     monkeypatch.setenv("JAXDIFF_FAST", "1")
     monkeypatch.setenv("JAXDIFF_RUNS", str(trained))
     monkeypatch.chdir(ROOT)

@@ -1,4 +1,4 @@
-"""The layout of DESIGN section 3: imports flow one way, files stay short, TensorFlow stays out."""
+"""The layout: imports flow one way, files stay short, TensorFlow stays out, experiments stand in one table."""
 
 import ast
 import subprocess
@@ -7,25 +7,32 @@ import tomllib
 
 import pytest
 
+import experiments
 from tests.support.commands import ROOT, python
 
 # A part may import from its own layer's predecessors and from itself; parts of one layer do not import each other.
 LAYERS = [
+    {"imports", "atomic"},
     {"types"},
     {"keys"},
-    {"grids", "schedules", "predictions", "latents", "known"},
-    {"precond", "guidance", "toy", "betas", "reverse", "sde", "editing"},
-    {"boundary", "chain", "continuous", "respacing"},
-    {"samplers", "losses"},
-    {"flow"},
+    {"grids", "predictions"},
+    {"guidance", "process", "editing"},
+    {"precond", "gaussian_mixture"},
+    {"probability_flow", "timesteps"},
+    {"likelihood", "samplers", "losses"},
     {"nets", "augment"},
     {"train", "data", "metrics", "interop"},
 ]
 ONLY_TYPES = {"nets", "augment"}
-WORDS = {"types", "keys"}
+WORDS = {"imports", "types", "keys"}
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # nets are what interop fills with published parameters.
 FILES = sorted(path for path in (ROOT / "jaxdiff").rglob("*.py"))
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
+
+# The rooms of experiments, each importing from those before it and from itself; commands are the files on top.
+ROOMS = ("harness", "systems", "evaluation", "commands", "comparison", "trilemma")
 
 
 def part_of(path):
@@ -51,14 +58,55 @@ def imported_parts(path):
 def test_imports_flow_one_way(path):
     part = part_of(path)
     if part == "__init__":
-        assert not imported_parts(path)
-        return
+        return  # the front door, which imports nothing before it is asked (tests/test_front_door.py)
     for other in imported_parts(path) - {part}:
         assert RANK[other] < RANK[part], f"{part} may not import {other}"
         assert part not in ONLY_TYPES or other in WORDS, f"{part} may import {WORDS} only, not {other}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def room_of(module):
+    """The room of a dotted name below experiments: a folder's own name, "commands" for a file on top of it."""
+    name = module.split(".")[1]
+    if name == "trilemma":
+        return name
+    return name if name in ROOMS else "commands"
+
+
+def imported_rooms(path):
+    """Rooms that a file of experiments imports, with those inside functions; `experiments` itself holds the table."""
+    tree, found = ast.parse(path.read_text()), set()
+    modules = {entry.relative_to(ROOT / "experiments").parts[0].removesuffix(".py") for entry in EXPERIMENTS}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("experiments.")}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "experiments":
+            below = node.module != "experiments"
+            found |= {node.module} if below else {f"experiments.{a.name}" for a in node.names if a.name in modules}
+    return {room_of(module) for module in found}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_rooms_of_experiments_are_one_above_the_other(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts == ("experiments", "__init__"):
+        assert not imported_rooms(path)
+        return
+    room = room_of(".".join(parts))
+    assert all(ROOMS.index(other) <= ROOMS.index(room) for other in imported_rooms(path))
+
+
+def test_every_command_that_trains_is_in_the_table_and_no_other():
+    """A command trains where it assigns an EXPERIMENT; the name in it is that of its file."""
+    found = {}
+    for path in (ROOT / "experiments").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXPERIMENT":
+                found[path.stem] = ast.literal_eval(node.value.args[0])
+    assert set(found) == set(experiments.EXPERIMENTS)
+    assert all(stem == name for stem, name in found.items())
+
+
+@pytest.mark.parametrize("path", [*FILES, *EXPERIMENTS, *BENCHMARKS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_short(path):
     assert len(path.read_text().splitlines()) <= 250
 

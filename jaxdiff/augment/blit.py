@@ -16,7 +16,7 @@ ArrayT = TypeVar("ArrayT", Array, np.ndarray)
 
 
 def blit(config: Config, draws: Draws, images: Array) -> tuple[Array, list[Array]]:
-    """Applies x-flip, y-flip, rotation by quarter turns and integer translation, in this order.
+    """Apply x-flip, y-flip, rotation by quarter turns and integer translation, in this order.
 
     Args:
       config, draws: see `jaxdiff.augment.apply`.
@@ -25,6 +25,12 @@ def blit(config: Config, draws: Draws, images: Array) -> tuple[Array, list[Array
       quarter turns, counter-clockwise; the translation (right, up) over its largest value.
     Reference: Karras et al. 2020, Appendix B, "pixel blitting". As in EDM's recorded runs the whole-pixel translation
       counts y upwards, the fractional one downwards.
+    Example:
+      >>> from jaxdiff.augment.draws import Draw
+      >>> draws = Draws(xflip=Draw(w=jnp.array([1]), gate=jnp.array([0.0])))
+      >>> images, labels = blit(Config(xflip=1), draws, jnp.array([1.0, 2.0]).reshape(1, 1, 2, 1))
+      >>> images.ravel().tolist(), labels[0].tolist()
+      ([2.0, 1.0], [[1.0]])
     """
     dtype, (height, width) = images.dtype, images.shape[1:3]
     labels = []
@@ -56,6 +62,15 @@ def blit(config: Config, draws: Draws, images: Array) -> tuple[Array, list[Array
 
 
 def reflect(index: ArrayT, size: int) -> ArrayT:
-    """Index of the pixel met at `index` when the image is mirrored at its border pixels, which are not repeated."""
+    """Return the index of the pixel met at `index` when the image is mirrored at its border pixels, not repeated.
+
+    Args:
+      index: any integers.
+      size: pixels of the image.
+    Returns: integers in [0, size).
+    Example:
+      >>> reflect(np.arange(-2, 5), 3).tolist()
+      [2, 1, 0, 1, 2, 1, 0]
+    """
     period = max(2 * (size - 1), 1)
     return size - 1 - abs(size - 1 - index % period)

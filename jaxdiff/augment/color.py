@@ -19,12 +19,17 @@ _CROSS = np.pad(np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3), (
 
 
 def has_color(config: Config) -> bool:
-    """Whether any transformation of colours is on."""
+    """Tell whether any transformation of colours is on.
+
+    Example:
+      >>> has_color(Config(hue=1)), has_color(Config(xflip=1))
+      (True, False)
+    """
     return max(config.brightness, config.contrast, config.lumaflip, config.hue, config.saturation) > 0
 
 
 def color_matrix(config: Config, draws: Draws, dtype: jnp.dtype) -> tuple[Array, list[Array]]:
-    """The affine map of (r, g, b, 1); with v the grey axis, b = std w, c = 2^(std w), s = 2^(std w):
+    """Compute the affine map of (r, g, b, 1); with v the grey axis, b = std w, c = 2^(std w), s = 2^(std w):
 
         M = [v v^T + s (I - v v^T)] [rotation about v] [I - 2 v v^T or I] [diag(c, c, c, 1)] [translation by b]
 
@@ -34,6 +39,11 @@ def color_matrix(config: Config, draws: Draws, dtype: jnp.dtype) -> tuple[Array,
     Returns: M [B, 4, 4], of which the first three rows count, and labels, each [B, 1] or [B, 2]: w of brightness,
       contrast, luma flip; (cos - 1, sin) of the hue's angle; w of saturation.
     Reference: Karras et al. 2020, Appendix B, "color transformations".
+    Example:
+      >>> from jaxdiff.augment.draws import Draw
+      >>> draws = Draws(contrast=Draw(w=jnp.array([2.0]), gate=jnp.array([0.0])))
+      >>> jnp.diagonal(color_matrix(Config(contrast=1, contrast_std=0.5), draws, jnp.float32)[0][0]).tolist()
+      [2.0, 2.0, 2.0, 1.0]
     """
     eye, on_grey, off_grey = (jnp.asarray(m, dtype)[None] for m in (np.eye(4), _ON_GREY, _OFF_GREY))
     cross, matrix = jnp.asarray(_CROSS, dtype)[None], eye
@@ -68,9 +78,16 @@ def color_matrix(config: Config, draws: Draws, dtype: jnp.dtype) -> tuple[Array,
 
 
 def recolor(matrix: Array, images: Array) -> Array:
-    """Applies `matrix` [B, 4, 4] to images [B, H, W, 3]; a grey image [B, H, W, 1] is lifted to (y, y, y) and averaged.
+    """Recolor images by an affine map; grey ones are lifted to (y, y, y) and averaged.
 
+    Args:
+      matrix: [B, 4, 4].
+      images: [B, H, W, 3] or [B, H, W, 1].
+    Returns: images of the same shape.
     Raises: ValueError when images have neither one nor three channels.
+    Example:
+      >>> recolor(2 * jnp.eye(4)[None], jnp.ones((1, 1, 1, 3))).ravel().tolist()
+      [2.0, 2.0, 2.0]
     """
     linear, offset = matrix[:, :3, :3], matrix[:, :3, 3]
     if images.shape[-1] == 1:

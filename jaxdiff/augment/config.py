@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-__all__ = ["Config", "label_dim", "training"]
+__all__ = ["Config", "edm_config", "label_dim", "validate"]
 
 
 class Config(NamedTuple):
@@ -67,15 +67,15 @@ class Config(NamedTuple):
     """Standard deviation of log2 of the saturation factor."""
 
 
-def training(p: float = 0.12) -> Config:
-    """The subset EDM trains with: every image may be mirrored, the other geometric transformations act at rate `p`.
+def edm_config(p: float = 0.12) -> Config:
+    """Return what EDM trains with: every image may be mirrored, other geometric transformations act at rate p.
 
     Args:
       p: probability of each transformation; 0.12 on CIFAR-10, 0.15 on FFHQ-64 and AFHQv2-64.
     Returns: a Config with nine labels.
     Reference: Karras et al. 2022, Appendix F.2.
     Example:
-      >>> label_dim(training())
+      >>> label_dim(edm_config())
       9
     """
     # The mirror image is drawn for every image, whatever p > 0 is.
@@ -83,7 +83,7 @@ def training(p: float = 0.12) -> Config:
 
 
 def label_dim(config: Config) -> int:
-    """Number of conditioning labels an image.
+    """Count the conditioning labels of an image.
 
     One for each number that describes a transformation: flips, scale, brightness, contrast and saturation have one,
     angles two (cos - 1 and sin), translations two (x, y), stretching two (a vector along its axis).
@@ -104,7 +104,14 @@ def label_dim(config: Config) -> int:
 
 
 def validate(config: Config) -> None:
-    """Raises ValueError when a number of `config` is negative, not finite or not a probability."""
+    """Raise ValueError when a number of `config` is negative, not finite or not a probability.
+
+    Raises: ValueError, which names the number.
+    Example:
+      >>> validate(Config(p=1.5))
+      Traceback (most recent call last):
+      ValueError: p must be a probability in [0, 1], got 1.5
+    """
     for name, value in config._asdict().items():
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} must be a finite number >= 0, got {value}")

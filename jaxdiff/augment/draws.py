@@ -17,7 +17,7 @@ _OFF: Any = None  # an empty pytree, so that a transformation that is off costs 
 
 
 class Draw(NamedTuple):
-    """Raw draws of one transformation, one row an image.
+    """Raw draws of one transformation, one an image.
 
     The transformation acts where `gate` < multiplier * p.
     """
@@ -51,7 +51,7 @@ class Draws(NamedTuple):
 
 
 def draw(key: Key, batch: int, config: Config) -> Draws:
-    """Draws for a batch; those of image i depend on `key` and i only, not on the batch size or on what else is on.
+    """Draw all random numbers for a batch; those of image i depend on `key` and i only, not on B or on what else is on.
 
     Args:
       key: one key for the batch (example i gets fold_in(key, i)), or [B] keys, one an image.
@@ -65,7 +65,7 @@ def draw(key: Key, batch: int, config: Config) -> Draws:
       ((4,), (4, 2), None)
     """
     validate(config)
-    key = keys.named(key)
+    key = keys.as_threefry(key)
     if key.shape not in ((), (batch,)):
         raise ValueError(f"key must be one key or {batch} keys, one an image, got shape {list(key.shape)}")
     of_images = key if key.ndim else jax.vmap(random.fold_in, (None, 0))(key, jnp.arange(batch))
@@ -102,6 +102,16 @@ def _draw_one(key: Key, config: Config) -> Draws:
 
 
 def gated(value: Array, gate: Array, threshold: float) -> Array:
-    """`value` [B] or [B, 2] where `gate` [B] < threshold, else 0: no transformation and a label of 0."""
+    """Keep a value where gate < threshold, else return 0: no transformation and a label of 0.
+
+    Args:
+      value: [B] or [B, 2].
+      gate: [B], uniform in [0, 1).
+      threshold: the probability with which the transformation acts.
+    Returns: as `value`.
+    Example:
+      >>> gated(jnp.array([5.0, 5.0]), jnp.array([0.1, 0.9]), 0.5).tolist()
+      [5.0, 0.0]
+    """
     active = gate < threshold
     return jnp.where(active if value.ndim == 1 else active[:, None], value, jnp.zeros_like(value))

@@ -14,7 +14,7 @@ __all__ = ["apply", "augment"]
 
 
 def apply(config: Config, draws: Draws, images: Array, *, margins: Array | None = None) -> tuple[Array, Array]:
-    """Transforms images as `draws` say.
+    """Apply the transformations of `draws` to images.
 
     Args:
       config: which transformations are on, static.
@@ -50,12 +50,12 @@ def apply(config: Config, draws: Draws, images: Array, *, margins: Array | None 
 
 
 def augment(key: Key, images: Array, config: Config) -> tuple[Array, Array]:
-    """Augments images at random: `apply` on what `draw` gives.
+    """Augment images at random: `apply` on what `draw` gives.
 
     Args:
       key: one key for the batch, or [B] keys, one an image.
       images: [B, H, W, C] in [-1, 1].
-      config: see Config; EDM's is `training()`.
+      config: see Config; EDM's is `edm_config()`.
     Returns: images [B, H, W, C] and labels [B, label_dim(config)].
     Raises: ValueError as `draw` and `apply` do.
     Example:

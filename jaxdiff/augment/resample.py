@@ -23,13 +23,16 @@ SLACK = len(SYM6) // 4  # pixels computed around the output on each side, which 
 
 
 def batch_margins(matrix: Array, height: int, width: int) -> Array:
-    """The padding EDM's reference would choose for a batch: what its corners reach, plus the filter, up to size - 1.
+    """Compute the padding that EDM's reference takes for a batch: what corners reach, plus the filter, up to size - 1.
 
     Args:
       matrix: G^-1 of every image [B, 3, 3], from `inverse_matrix`.
       height, width: size of the images, in pixels.
     Returns: [4] pixels: left, top, right, bottom.
     Reference: EDM's recorded runs (`mid/margins`).
+    Example:
+      >>> batch_margins(jnp.eye(3)[None], 16, 16).tolist()  # nothing moves: the filter alone
+      [6.0, 6.0, 6.0, 6.0]
     """
     half = jnp.array([(width - 1) / 2, (height - 1) / 2], matrix.dtype)
     signs = jnp.array([[-1, -1, 1, 1], [-1, 1, -1, 1]], matrix.dtype)
@@ -41,10 +44,11 @@ def batch_margins(matrix: Array, height: int, width: int) -> Array:
 
 
 def warp(matrix: Array, images: Array, margins: Array | None = None) -> Array:
-    """out(p) = lowpass(images)(G^-1 p): bilinear interpolation between the samples of a twofold upsampled image.
+    """Warp images by an affine map without aliasing: out(p) = lowpass(images)(G^-1 p).
 
-    The image is continued by reflection over `margins` pixels and by zeros beyond. Reflection, upsampling and
-    downsampling are linear maps of rows and columns, each one small matrix; only the interpolation is a gather.
+    Bilinear interpolation between the samples of a twofold upsampled image, which is continued by reflection over
+    `margins` pixels and by zeros beyond. Reflection, upsampling and downsampling are linear maps of rows and columns,
+    each one small matrix; only the interpolation is a gather.
 
     Args:
       matrix: G^-1 [B, 3, 3] in pixels about the centre, x first.
@@ -52,6 +56,10 @@ def warp(matrix: Array, images: Array, margins: Array | None = None) -> Array:
       margins: [4] left, top, right, bottom, each in [0, size - 1]; None is the most there can be, size - 1 everywhere.
     Returns: [B, H, W, C].
     Reference: Karras et al. 2020, Appendix B, "geometric transformations".
+    Example:
+      >>> image = jnp.arange(64.0).reshape(1, 8, 8, 1)
+      >>> bool(jnp.allclose(warp(jnp.eye(3)[None], image), image, atol=1e-4))  # the identity
+      True
     """
     _, height, width, _ = images.shape
     up_y = _upsampler(height, None if margins is None else margins[1::2], images.dtype)

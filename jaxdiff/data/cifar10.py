@@ -7,10 +7,11 @@ from typing import Any
 
 from jaxdiff.data import cifar_binary, prepared, records
 from jaxdiff.data.pipeline import Source
+from jaxdiff.imports import needs
 
 
 def load(split: str = "train", data_dir: str | Path | None = None) -> Source:
-    """The data set: image uint8 [32, 32, 3] and label int32.
+    """Load CIFAR-10: image uint8 [32, 32, 3] and label int32.
 
     Read from the ArrayRecord files that an earlier call left in DATA_DIR/jaxdiff, or from what tensorflow-datasets has
     prepared, in ArrayRecord or TFRecord files. Where neither is there, its registered archive is downloaded by its
@@ -24,17 +25,21 @@ def load(split: str = "train", data_dir: str | Path | None = None) -> Source:
     Raises: ValueError when split is another, or what is found there is not the data set; OSError when it cannot be
       downloaded, saying where an archive can be put by hand.
     Reference: Krizhevsky 2009. Tested on files in the true format; the data set itself could not be had here.
+    Example:
+      >>> load("validation")
+      Traceback (most recent call last):
+      ValueError: split must be 'train' or 'test', got 'validation'
     """
     if split not in cifar_binary.CIFAR10.splits:
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-    builder = prepared.builder("cifar10", data_dir)
+    builder = prepared.find_builder("cifar10", data_dir)
     folder = Path(builder.data_dir_root) / "jaxdiff" / f"cifar10-{builder.version}"
     if not folder.exists():
-        if prepared.readable(builder):
+        if prepared.is_readable(builder):
             try:
-                return prepared.source(builder, split)
+                return prepared.open_source(builder, split)
             except ValueError as error:
-                warnings.warn(f"{error}; the registered archive takes its place", stacklevel=2)
+                warnings.warn(f"{error}; the registered archive is read instead", stacklevel=2)
         archive = download(builder)
         splits = {name: cifar_binary.read(archive, cifar_binary.CIFAR10, name) for name in cifar_binary.CIFAR10.splits}
         with contextlib.suppress(FileExistsError):  # where another process was faster
@@ -43,12 +48,17 @@ def load(split: str = "train", data_dir: str | Path | None = None) -> Source:
 
 
 def download(builder: Any) -> Path:
-    """The archive that is registered for a builder of one archive, from DATA_DIR/downloads or from its URL.
+    """Download the archive that is registered for a builder of one archive, unless it is in DATA_DIR/downloads.
 
+    Returns: its path.
     Raises: ValueError when it is not the file that is registered; OSError when it cannot be had.
+    Example: where the file lies in DATA_DIR/downloads/manual, nothing is downloaded
+      >>> download(prepared.find_builder("cifar10")).name  # doctest: +SKIP
+      'cifar-10-binary.tar.gz'
     """
-    import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+    with needs("data", __name__):
+        import tensorflow_datasets as tfds
+        from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
     ((url, info),) = builder.url_infos.items()
     downloads = Path(builder.data_dir_root) / "downloads"

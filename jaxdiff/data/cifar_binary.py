@@ -51,10 +51,17 @@ CIFAR100 = Layout(
 )
 
 
-def layout_of(path: str | Path) -> Layout:
-    """Which data set an archive holds, by the folder in it.
+def detect_layout(path: str | Path) -> Layout:
+    """Detect which data set an archive holds, by the folder in it.
 
     Raises: ValueError when it is neither.
+    Example:
+      >>> import tempfile
+      >>> with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
+      ...     with tarfile.open(file.name, "w:gz") as archive:
+      ...         archive.addfile(tarfile.TarInfo("cifar-100-binary/train.bin"))
+      ...     detect_layout(file.name).classes
+      100
     """
     known = {layout.folder: layout for layout in (CIFAR10, CIFAR100)}
     with _opened(Path(path)) as archive:
@@ -68,15 +75,20 @@ def layout_of(path: str | Path) -> Layout:
 
 
 def read(path: str | Path, layout: Layout, split: str = "train") -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """(images uint8 [N, 32, 32, 3], labels int32 [N]) of a split, in the archive's order.
+    """Read a split, in the archive's order.
 
     Args:
       path: of the .tar.gz archive.
       layout: CIFAR10 or CIFAR100.
       split: "train" (50,000 images) or "test" (10,000).
+    Returns: images uint8 [N, 32, 32, 3], labels int32 [N].
     Raises: ValueError when there is no such split, or the archive is not what the layout says: files that are missing,
       of another size, twice there or links; labels out of range; a broken archive.
     Reference: Krizhevsky 2009; the layout is that of https://www.cs.toronto.edu/~kriz/cifar.html.
+    Example:
+      >>> read("cifar-10-binary.tar.gz", CIFAR10, split="validation")
+      Traceback (most recent call last):
+      ValueError: split must be one of train, test, got 'validation'
     """
     if split not in layout.splits:
         raise ValueError(f"split must be one of {', '.join(layout.splits)}, got {split!r}")
@@ -94,7 +106,21 @@ def read(path: str | Path, layout: Layout, split: str = "train") -> tuple[NDArra
 
 
 def class_names(path: str | Path, layout: Layout) -> tuple[str, ...] | None:
-    """What an archive calls its classes, in their order; None where it does not name each."""
+    """Read the names of an archive's classes, in their order; None where it does not name each.
+
+    Args:
+      path: of the .tar.gz archive.
+      layout: CIFAR10 or CIFAR100.
+    Example:
+      >>> import io, tempfile
+      >>> with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
+      ...     with tarfile.open(file.name, "w:gz") as archive:
+      ...         entry, content = tarfile.TarInfo("cifar-10-batches-bin/batches.meta.txt"), b"cat " * 10
+      ...         entry.size = len(content)
+      ...         archive.addfile(entry, io.BytesIO(content))
+      ...     class_names(file.name, CIFAR10)[:2]
+      ('cat', 'cat')
+    """
     with _opened(Path(path)) as archive:
         for member in archive:
             if member.isreg() and member.name.removeprefix("./") == f"{layout.folder}/{layout.names}":

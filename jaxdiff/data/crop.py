@@ -1,13 +1,21 @@
-"""From a photograph to a small picture: what is cut off, and how it is made smaller."""
+"""Resizing and cropping of photographs to small images."""
 
-from PIL import Image
+from jaxdiff.imports import needs
+
+with needs("data", __name__):
+    from PIL import Image
+
 
 LANCZOS, BOX, BICUBIC = Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BICUBIC
 
 
 def resize(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The whole image at another size, by Lanczos' filter; its proportions are not kept.
+    """Resize the whole image, by Lanczos' filter; its proportions are not kept.
 
+    Args:
+      image: of Pillow.
+      width, height: of the result, >= 1.
+    Raises: ValueError when one is below 1.
     Example:
       >>> resize(Image.new("L", (6, 4)), 3, 3).size
       (3, 3)
@@ -17,8 +25,12 @@ def resize(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The largest part around the centre that has the proportions wanted, at the size wanted, by Lanczos' filter.
+    """Crop the largest part around the centre that has the proportions wanted, and resize it, by Lanczos' filter.
 
+    Args:
+      image: of Pillow.
+      width, height: of the result, >= 1.
+    Raises: ValueError when one is below 1.
     Reference: Karras et al. 2022's dataset_tool.py, `center-crop`, which takes squares.
     Example:
       >>> center_crop(Image.new("L", (6, 4)), 2, 2).size
@@ -31,10 +43,12 @@ def center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def dhariwal_crop(image: Image.Image, size: int) -> Image.Image:
-    """A square around the centre as ADM cuts ImageNet: halved by means of 2x2 pixels, then bicubic, then cut.
+    """Crop a square around the centre as ADM does: halved by means of 2x2 pixels, then resized bicubically, then cut.
 
     Args:
-      size: of the square, in pixels.
+      image: of Pillow.
+      size: of the square, in pixels, >= 1.
+    Raises: ValueError when it is below 1.
     Reference: Dhariwal & Nichol 2021; EDM's `center-crop-dhariwal`.
     Example:
       >>> dhariwal_crop(Image.new("L", (600, 400)), 64).size

@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 handwritten digits, 8x8 pixels in 17 grey levels: real images that are always there.
+"""scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 grey values: real images that are always there.
 
 Two halves, `train` and `heldout`, by train_test_split with test_size 0.5, stratified by label, random_state 0.
 """
@@ -7,10 +7,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
-LEVELS = 17
+from jaxdiff.imports import needs
+
+with needs("data", __name__):
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+GREY_VALUES = 17
 """Pixels are integers 0 .. 16."""
 
 
@@ -22,7 +26,7 @@ class Digits(NamedTuple):
 
 
 def load(split: Literal["train", "heldout", "all"] = "all") -> Digits:
-    """One half of the data, or all of it.
+    """Load one half of the data, or all of it.
 
     Raises: ValueError for another name.
     Reference: Alpaydin & Kaynak 1998 (UCI optical recognition of handwritten digits), as scikit-learn ships it.
@@ -42,7 +46,7 @@ def load(split: Literal["train", "heldout", "all"] = "all") -> Digits:
 
 
 def to_pixels(images: NDArray) -> NDArray[np.float64]:
-    """Images of any origin on the scale 0 .. 16 of the data: uint8 from 0 .. 255, floats from [-1, 1].
+    """Convert images to the scale 0 .. 16 of the data: uint8 from 0 .. 255, floats from [-1, 1].
 
     Example:
       >>> to_pixels(np.array([0, 255], np.uint8)).tolist(), to_pixels(np.array([-1.0, 1.0])).tolist()

@@ -11,14 +11,14 @@ from pathlib import Path
 
 _HIDDEN = re.compile(r"(^|/)(\.|__MACOSX/)")
 _LITTER = re.compile(r"(^|/)(\._|\.DS_Store$|__MACOSX/)")
-"""What macOS adds to folders and archives: nobody's data, of which nothing is said."""
+"""What macOS adds to folders and archives: no data, and left out without a report."""
 
 
-def natural(name: str) -> tuple[object, ...]:
-    """A key by which names are sorted as people count: folder by folder, 2 before 10; capitals before small letters.
+def natural_key(name: str) -> tuple[object, ...]:
+    """Compute a key that sorts names as people count: folder by folder, 2 before 10; capitals before small letters.
 
     Example:
-      >>> sorted(["a10/1.png", "a2/10.png", "a2/9.png"], key=natural)
+      >>> sorted(["a10/1.png", "a2/10.png", "a2/9.png"], key=natural_key)
       ['a2/9.png', 'a2/10.png', 'a10/1.png']
     """
     # Text and numbers take turns, so that they are never compared with each other.
@@ -56,7 +56,7 @@ class Files:
                 raise ValueError(f"{path} is no folder and no zip file: {error}") from None
             found = self._in_zip(self._zip)
         for raw, entry in found:
-            name = plain(raw)
+            name = normalise_name(raw)
             if _HIDDEN.search(name):
                 if not _LITTER.search(name):
                     self.left_out["hidden"].append(name)
@@ -64,7 +64,7 @@ class Files:
             if name in self._entries:
                 self.left_out["before another file of the same name"].append(name)
             self._entries[name] = entry
-        self.names = sorted(self._entries, key=natural)
+        self.names = sorted(self._entries, key=natural_key)
         for name in self.names:
             self.folders.update(name[: mark.start()] for mark in re.finditer("/", name))
 
@@ -80,7 +80,7 @@ class Files:
                     if (inside.st_dev, inside.st_ino) in here:
                         self.left_out["a link to a folder above it"].append(name)
                         continue
-                    self.folders.add(plain(name))
+                    self.folders.add(normalise_name(name))
                     yield from self._in_folder(entry.path, f"{name}/", here)
                 elif is_file:
                     yield name, entry.path
@@ -91,7 +91,7 @@ class Files:
         for entry in archive.infolist():
             name = _text(entry)
             if name.endswith(("/", "\\")):
-                self.folders.add(plain(name))
+                self.folders.add(normalise_name(name))
             elif stat.S_ISLNK(entry.external_attr >> 16):
                 self.left_out["a link in an archive"].append(name)
             else:
@@ -101,7 +101,10 @@ class Files:
         return name in self._entries
 
     def read(self, name: str) -> bytes:
-        """Raises: ValueError when the archive is damaged there, OSError when the file cannot be read."""
+        """Read a file.
+
+        Raises: ValueError when the archive is damaged there, OSError when the file cannot be read.
+        """
         entry = self._entries[name]
         if isinstance(entry, str):
             return Path(entry).read_bytes()
@@ -116,11 +119,11 @@ class Files:
             ) from None
 
 
-def plain(name: str) -> str:
-    r"""A name with / between folders and nothing that says the same in other words.
+def normalise_name(name: str) -> str:
+    r"""Normalise a name: / between folders, no ./ and no doubled slash.
 
     Example:
-      >>> plain("./cat\\1.png"), plain("cat//")
+      >>> normalise_name("./cat\\1.png"), normalise_name("cat//")
       ('cat/1.png', 'cat')
     """
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))

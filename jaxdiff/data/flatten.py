@@ -1,16 +1,20 @@
 """Images of every kind as grey or RGB in bytes: what is transparent, what has more bits, what has a palette."""
 
 import numpy as np
-from PIL import Image
+
+from jaxdiff.imports import needs
+
+with needs("data", __name__):
+    from PIL import Image
 
 WHITE = (255, 255, 255)
-"""What is seen through transparent pixels, where nothing else is said."""
+"""The background of transparent pixels by default."""
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def flatten(image: Image.Image, where: str, background: tuple[int, int, int] = WHITE) -> Image.Image:
-    """An image of Pillow's mode L where it is grey and the background too, of RGB elsewhere.
+    """Convert an image to Pillow's mode L where it is grey and the background too, to RGB elsewhere.
 
     - transparent pixels: (alpha colour + (255 - alpha) background) / 255, rounded to the nearest;
     - 16 bits a channel: the high byte, value // 256, in grey as in colour, so that every byte stands for 256 values;
@@ -19,7 +23,9 @@ def flatten(image: Image.Image, where: str, background: tuple[int, int, int] = W
     Colour profiles are not applied.
 
     Args:
-      image: that is loaded; where: it is, for messages; background: red, green, blue.
+      image: loaded.
+      where: its name, for messages.
+      background: red, green, blue.
     Raises: ValueError for pixels whose range no file says: floats, integers of 32 bits, and Lab.
     Example:
       >>> flatten(Image.new("LA", (1, 1), (0, 51)), "a.png").getpixel((0, 0))
@@ -28,7 +34,7 @@ def flatten(image: Image.Image, where: str, background: tuple[int, int, int] = W
     if image.mode in _DEEP or (image.mode == "I" and image.format == "PPM"):  # which Pillow scales to 16 bits
         image = _high_byte(image)
     if image.mode not in ("1", "L", "La", "LA", "P", "PA", "RGB", "RGBa", "RGBA", "RGBX", "CMYK", "YCbCr"):
-        raise ValueError(f"{where} is of Pillow's mode {image.mode}, whose range is not known: convert it to 8 bits")
+        raise ValueError(f"{where} is of Pillow's mode {image.mode}, whose range no file states: convert it to 8 bits")
     grey = image.mode in ("1", "L", "La", "LA")
     if not image.has_transparency_data:
         return image if image.mode in ("L", "RGB") else image.convert("L" if grey else "RGB")

@@ -7,27 +7,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
+from jaxdiff.atomic import atomic
+from jaxdiff.data import labels
+from jaxdiff.imports import needs
 
-from jaxdiff.data import labels as label_file
-from jaxdiff.data.beside import beside
+with needs("data", __name__):
+    from PIL import Image
 
 
-def name_of(index: int) -> str:
-    """Of image number `index`.
+def image_name(index: int) -> str:
+    """Name the file of image number `index`, as EDM's tools do.
 
     Example:
-      >>> name_of(12345)
+      >>> image_name(12345)
       '00012/img00012345.png'
     """
     return f"{index // 1000:05d}/img{index:08d}.png"
 
 
-def png(image: Image.Image) -> bytes:
-    """The file of an image; little compressed, since reading it fast matters more.
+def encode_png(image: Image.Image) -> bytes:
+    """Encode an image as PNG, little compressed, since reading it fast matters more.
 
     Example:
-      >>> png(Image.new("L", (2, 2)))[1:4]
+      >>> encode_png(Image.new("L", (2, 2)))[1:4]
       b'PNG'
     """
     stream = io.BytesIO()
@@ -48,23 +50,30 @@ def write(
       images: PNG files and their classes; all have one, or none.
       names: of the classes 0, 1, ..., where they have any; kept in dataset.json.
       skipped: files that are not in the set, each with the reason; kept there too, and may grow with the images.
-    Returns: how many there were.
+    Returns: how many images there were.
     Raises: FileExistsError when something is there already; ValueError when there was no image, or only some had a
       class. Nothing is left then, nor after an error of `images`.
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write(f"{folder}/set", [(encode_png(Image.new("L", (2, 2))), 0)], names=["cat"])
+      ...     Path(folder, "set", "dataset.json").read_text()
+      1
+      '{"labels": [["00000/img00000000.png", 0]], "classes": ["cat"]}'
     """
     dest, num = Path(dest), 0
     classes: dict[str, int] = {}
-    with beside(dest) as part, _writer(part, dest.suffix.lower() == ".zip") as add:
+    with atomic(dest) as part, _writer(part, dest.suffix.lower() == ".zip") as add:
         for content, label in images:
             if num and (label is None) == bool(classes):
                 raise ValueError(f"image {num} and those before it must all have a class, or none of them")
-            add(name_of(num), content)
+            add(image_name(num), content)
             if label is not None:
-                classes[name_of(num)] = label
+                classes[image_name(num)] = label
             num += 1
         if not num:
             raise ValueError(f"there are no images to write to {dest}")
-        add(label_file.FILE, label_file.dump(classes or None, names if classes else None, skipped=list(skipped)))
+        add(labels.FILE, labels.dump(classes or None, names if classes else None, skipped=list(skipped)))
     return num
 
 

@@ -1,17 +1,21 @@
-"""25 Gaussians on a square grid: data whose modes are known, by which mode collapse is seen at a glance."""
+"""25 Gaussians on a square grid: data with modes that can be counted, on which mode collapse shows at a glance."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxdiff.toy import Mixture, mixture
+from jaxdiff.gaussian_mixture import Mixture, mixture
 
 STD = 0.05
 """Of every Gaussian, as Azadi et al. 2019 have it."""
 
 
 def grid(side: int = 5, spacing: float = 1.0, std: float = STD) -> Mixture:
-    """side^2 equal Gaussians, whose means are `spacing` apart and centred: -2 .. 2 in both coordinates.
+    """Make side^2 equal Gaussians, whose means are `spacing` apart and centred: -2 .. 2 in both coordinates.
 
+    Args:
+      side: of the grid, >= 1.
+      spacing: of neighbouring means, > 0.
+      std: of every Gaussian, > 0.
     Raises: ValueError when side is below 1, or spacing or std not positive.
     Reference: Azadi et al. 2019 (1810.06758), section 5.1, after Dumoulin et al. 2017; VEEGAN's have spacing 2.
     Example:
@@ -25,10 +29,13 @@ def grid(side: int = 5, spacing: float = 1.0, std: float = STD) -> Mixture:
 
 
 def load(num: int, seed: int = 0, mixture: Mixture | None = None) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(points float32 [num, 2], their Gaussians int64 [num]), drawn on the host.
+    """Draw points and the numbers of their Gaussians, on the host.
 
     Args:
-      num: >= 1; seed: of the draw; mixture: `grid()` where not given.
+      num: >= 1.
+      seed: of the draw.
+      mixture: `grid()` where not given.
+    Returns: points float32 [num, 2], labels int64 [num].
     Raises: ValueError when num is below 1.
     Example:
       >>> points, labels = load(1000)

@@ -10,7 +10,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image
+from jaxdiff.imports import needs
+
+with needs("data", __name__):
+    from PIL import Image
+
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
@@ -20,7 +24,7 @@ SUFFIXES = (
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000", "AVIF")
 """Pillow's names of what is read: each begins with a mark of its own, and none runs another program, as EPS does."""
 MAX_PIXELS = 500_000_000
-"""Of an image, where nothing else is said: 1.5 GB as RGB."""
+"""Of an image by default: 1.5 GB as RGB."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,10 +42,11 @@ _SAYS_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"
 
 
 def open_image(content: bytes, where: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The first frame of an image file, decoded and turned as its EXIF tag Orientation says.
+    """Open the first frame of an image file, decoded and turned as its EXIF tag Orientation says.
 
     Args:
-      content: of the file; where: it is, for messages.
+      content: of the file.
+      where: its name, for messages.
       max_pixels: that are decoded; more are refused before they take memory.
     Raises: ValueError when it is no whole image of `FORMATS` or larger than max_pixels.
     Example:

@@ -1,4 +1,4 @@
-"""Labels of image files: the dataset.json of EDM's tools, with the names of the classes beside them.
+"""Labels of image files: the dataset.json of EDM's tools, with the names of the classes.
 
 {"labels": [["00000/img00000000.png", 1], ["00000/img00000001.png", 0], ...], "classes": ["cat", "dog"]}
 {"labels": null}
@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxdiff.data.files import plain
+from jaxdiff.data.files import normalise_name
 
 FILE = "dataset.json"
 
 
 def parse(content: bytes, names: Sequence[str], where: str | Path) -> NDArray[np.int32] | None:
-    """The label of every image, [N] int32 >= 0, or None where there are none.
+    """Parse the label of every image, [N] int32 >= 0, or None where there are none.
 
-    Names mean the same in other words too: with \\ or / between folders, after ./, in any Unicode normalisation.
+    Names may be written in other ways too: with \\ or / between folders, after ./, in any Unicode normalisation.
 
     Args:
-      content: of the file; names: of the images, with / between folders; where: the file is, for messages.
+      content: of the file.
+      names: of the images, with / between folders.
+      where: name of the file, for messages.
     Raises: ValueError, naming the file and what to mend, when it is not of the form above, names an image that is not
       there or twice, leaves one out, or has labels that are no classes.
     Example:
@@ -56,8 +58,11 @@ def parse(content: bytes, names: Sequence[str], where: str | Path) -> NDArray[np
 
 
 def class_names(content: bytes, where: str | Path) -> tuple[str, ...] | None:
-    """Names of the classes 0, 1, ..., or None where the file does not say them as a list of texts.
+    """Read the names of the classes 0, 1, ..., or None where the file has no list of texts.
 
+    Args:
+      content: of the file.
+      where: its name, for messages.
     Raises: ValueError when there are fewer names than classes.
     Example:
       >>> class_names(b'{"labels": [["a.png", 1]], "classes": ["cat", "dog"]}', "dataset.json")
@@ -72,15 +77,19 @@ def class_names(content: bytes, where: str | Path) -> tuple[str, ...] | None:
 
 
 def dump(labels: Mapping[str, int] | None, classes: Sequence[str] | None = None, **others: Any) -> bytes:
-    """The content of dataset.json; others: what else it says, where that is not empty.
+    """Write the content of dataset.json.
 
+    Args:
+      labels: class by name of file, or None.
+      classes: their names, where they have any.
+      others: more entries; empty ones are left out.
     Example:
       >>> dump({"a.png": 0}, ["cat"]), dump(None)
       (b'{"labels": [["a.png", 0]], "classes": ["cat"]}', b'{"labels": null}')
     """
-    said: dict[str, Any] = {"labels": None if labels is None else [[name, int(n)] for name, n in labels.items()]}
+    entries: dict[str, Any] = {"labels": None if labels is None else [[name, int(n)] for name, n in labels.items()]}
     more = {"classes": list(classes or ()), **others}
-    return json.dumps(said | {name: value for name, value in more.items() if value}).encode()
+    return json.dumps(entries | {name: value for name, value in more.items() if value}).encode()
 
 
 def _pairs(content: bytes, where: str | Path) -> list[tuple[str, Any]] | None:
@@ -100,7 +109,7 @@ def _matched(entries: Sequence[str], names: Sequence[str]) -> list[str]:
         alike.setdefault(unicodedata.normalize("NFC", name), []).append(name)
 
     def file_of(entry: str) -> str:
-        name = plain(entry)
+        name = normalise_name(entry)
         same = alike.get(unicodedata.normalize("NFC", name), [])
         return name if name in known or len(same) != 1 else same[0]
 

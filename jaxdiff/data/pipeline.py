@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-import grain
 import jax
 import numpy as np
 
-# Grain's defaults, 16 threads and 500 batches, fight over the cores and hold 3 GB of CIFAR-10 in floats.
+from jaxdiff.imports import needs
+
+with needs("data", __name__):
+    import grain
+
+# Grain's defaults, 16 threads and 500 batches, overload the cores and hold 3 GB of CIFAR-10 in floats.
 _READING = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
 
 
@@ -24,7 +28,8 @@ class Source(Protocol):
 class BatchSource(Source, Protocol):
     """A source that reads many examples faster at once than one after another."""
 
-    def take(self, rows: np.ndarray) -> Mapping[str, np.ndarray]: ...
+    def take(self, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Return the examples of rows [B] as one batch {name: [B, ...]}."""
 
 
 class ArraySource:
@@ -48,6 +53,7 @@ class ArraySource:
         return {name: array[index] for name, array in self.arrays.items()}
 
     def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the examples of rows [B] as one batch {name: [B, ...]}."""
         return {name: array[rows] for name, array in self.arrays.items()}
 
 
@@ -71,9 +77,10 @@ class Part:
 
 
 def take(source: Source, rows: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Some examples of a source as one batch {name: [B, ...]}.
+    """Take some examples of a source as one batch {name: [B, ...]}.
 
     Args:
+      source: of examples.
       rows: [B] integers, 0 .. len(source) - 1.
     Example:
       >>> take(ArraySource(label=np.arange(5)), np.array([4, 0]))["label"].tolist()
@@ -88,7 +95,9 @@ def take(source: Source, rows: np.ndarray) -> Mapping[str, np.ndarray]:
 def batches(
     source: Source, batch_size: int, seed: int, host: int | None = None, num_hosts: int | None = None
 ) -> grain.DatasetIterator:
-    """Endless batches {name: [batch_size / num_hosts, ...]}; `get_state()` and `set_state()` resume exactly.
+    """Make an endless iterator of batches {name: [batch_size / num_hosts, ...]}.
+
+    `get_state()` and `set_state()` of the iterator resume exactly.
 
     Host h gets rows h B / H .. (h + 1) B / H - 1 of every batch of B. The order of the examples does not depend on the
     number of hosts and the state is the number of batches, the same on all of them: a run goes on exactly where it was,
@@ -98,7 +107,7 @@ def batches(
       source: examples.
       batch_size: examples a batch over all hosts, >= 1; batches run on over the end of an epoch.
       seed: of the shuffling, of all examples together; every epoch has an order of its own.
-      host, num_hosts: which of how many; this process's place among JAX's processes where not given.
+      host, num_hosts: which of how many; those of this process in JAX where not given.
     Raises: ValueError when batch_size is below 1 or not divisible by num_hosts, host is none of 0 .. num_hosts - 1, or
       the source is empty.
     Example:

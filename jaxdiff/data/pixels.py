@@ -1,4 +1,4 @@
-"""Pixels on their way to the network: bytes to the device, floats in [-1, 1] from there on."""
+"""Pixels from bytes to floats in [-1, 1], on the device."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -11,7 +11,7 @@ Image = TypeVar("Image", np.ndarray, Array)
 
 
 def to_float(image: Image) -> Image:
-    """uint8 0 .. 255 to float32, (2 image - 255) / 255; what is no uint8 is left as it is.
+    """Convert uint8 0 .. 255 to float32 (2 image - 255) / 255; another type is left as it is.
 
     The same bits on the host and on every device, as only one product is rounded, where a compiler does not fuse it
     with what comes after.
@@ -26,7 +26,7 @@ def to_float(image: Image) -> Image:
 
 
 def normalise(batch: Mapping[str, Image]) -> dict[str, Image]:
-    """`to_float` of everything in a batch: the first thing in a compiled step, so that bytes travel, not floats.
+    """Convert everything in a batch by `to_float`: first in a compiled step, so that bytes travel, not floats.
 
     Example:
       >>> batch = normalise({"image": np.zeros((1, 2), np.uint8), "label": np.array([3])})

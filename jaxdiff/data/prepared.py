@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxdiff.data import tfrecord
 from jaxdiff.data.pipeline import Source
+from jaxdiff.imports import needs
 
 
 class _Images:
@@ -41,12 +42,19 @@ class _Examples:
         return [self.features.deserialize_example_np(self.records[row]) for row in rows]
 
 
-def builder(name: str, data_dir: str | Path | None = None) -> Any:
-    """tensorflow-datasets' builder of a data set: as it is prepared, or in ArrayRecord files where it is not yet.
+def find_builder(name: str, data_dir: str | Path | None = None) -> Any:
+    """Find tensorflow-datasets' builder of a data set: as it is prepared, or in ArrayRecord files where it is not yet.
 
-    Raises: ValueError when it knows no such data set, or cannot make it as it is.
+    Args:
+      name: that tensorflow-datasets knows.
+      data_dir: where it keeps its data; its own default where not given.
+    Raises: ValueError when it knows no such data set, or cannot read it.
+    Example:
+      >>> find_builder("mnist").name  # doctest: +SKIP
+      'mnist'
     """
-    import tensorflow_datasets as tfds  # slow to import, and needed by nothing else
+    with needs("data", __name__):
+        import tensorflow_datasets as tfds  # slow to import, and needed by nothing else
 
     given: dict[str, Any] = {"data_dir": None if data_dir is None else str(data_dir)}
     try:
@@ -61,16 +69,30 @@ def builder(name: str, data_dir: str | Path | None = None) -> Any:
         raise ValueError(f"tensorflow-datasets cannot read {name!r}: {reason}") from None
 
 
-def readable(builder: Any) -> bool:
-    """Whether a data set is prepared, in ArrayRecord or TFRecord files."""
+def is_readable(builder: Any) -> bool:
+    """Return whether a data set is prepared, in ArrayRecord or TFRecord files.
+
+    Example:
+      >>> from types import SimpleNamespace
+      >>> is_readable(SimpleNamespace(is_prepared=lambda: False))
+      False
+    """
     return builder.is_prepared() and builder.info.file_format.value in ("array_record", "tfrecord")
 
 
-def source(builder: Any, split: str) -> Source:
-    """The examples of a builder that is `readable`: image uint8 [H, W, C] and label int32.
+def open_source(builder: Any, split: str) -> Source:
+    """Open the examples of a builder that `is_readable`: image uint8 [H, W, C] and label int32.
 
+    Args:
+      builder: of tensorflow-datasets.
+      split: one of its splits.
     Raises: ValueError when there is no such split, its files are damaged, or its examples are not an image in bytes and
       a label.
+    Example:
+      >>> from types import SimpleNamespace
+      >>> open_source(SimpleNamespace(info=SimpleNamespace(splits={"train": None})), "test")
+      Traceback (most recent call last):
+      ValueError: split must be one of train, got 'test'
     """
     info = builder.info
     if split not in info.splits:
@@ -91,18 +113,22 @@ def source(builder: Any, split: str) -> Source:
 
 
 def load(name: str, title: str, split: str = "train", data_dir: str | Path | None = None) -> Source:
-    """A prepared data set: image uint8 [H, W, C] and label int32.
+    """Load a prepared data set: image uint8 [H, W, C] and label int32.
 
     Args:
-      name: that tensorflow-datasets knows, such as "mnist"; title: that people know.
+      name: that tensorflow-datasets knows, such as "mnist".
+      title: its usual name, for messages.
       split: "train" or "test".
       data_dir: where tensorflow-datasets keeps its data; its own default where not given.
     Returns: a source for `pipeline.batches`.
     Raises: ValueError when the data set is not prepared there in a format that is read, saying how to prepare it.
       Preparing it downloads it and needs TensorFlow once; reading it does not.
+    Example:
+      >>> len(load("mnist", "MNIST", split="test"))  # doctest: +SKIP
+      10000
     """
-    found = builder(name, data_dir)
-    if not readable(found):
+    found = find_builder(name, data_dir)
+    if not is_readable(found):
         prepare = f"tfds.builder('{name}', file_format='array_record').download_and_prepare()"
         if found.is_prepared():
             form = found.info.file_format.value
@@ -111,4 +137,4 @@ def load(name: str, title: str, split: str = "train", data_dir: str | Path | Non
                 f"TFDS_DATA_DIR to another one, and call {prepare} once, with TensorFlow installed"
             )
         raise ValueError(f"{title} is not prepared in {found.data_dir}: call {prepare} once, with TensorFlow installed")
-    return source(found, split)
+    return open_source(found, split)

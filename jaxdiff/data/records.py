@@ -1,4 +1,4 @@
-"""Images of one shape as raw bytes in ArrayRecord files: the form in which a decoded data set is kept for the next run.
+"""Images of one shape as raw bytes in ArrayRecord files: how a decoded data set is stored for the next run.
 
 A folder holds one file a split, SPLIT.array_record, whose records are a label (int32, little-endian) and the image's
 bytes, and info.json: the shape, and each file's length and SHA-256.
@@ -9,12 +9,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import grain
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordWriter
 from numpy.typing import NDArray
 
-from jaxdiff.data.beside import beside
+from jaxdiff.atomic import atomic
+from jaxdiff.imports import needs
+
+with needs("data", __name__):
+    import grain
+    from array_record.python.array_record_module import ArrayRecordWriter
 
 INFO = "info.json"
 _LABEL = np.dtype("<i4")
@@ -49,12 +52,19 @@ def write(folder: Path, splits: Mapping[str, tuple[NDArray[np.uint8], NDArray]])
     Args:
       folder: to be made.
       splits: images uint8 [N, H, W, C] and integer labels [N] by name; one shape for all.
-    Raises: FileExistsError when something is there already.
+    Raises: FileExistsError when something is there already; ValueError for images of several shapes, or without labels.
+    Example:
+      >>> import tempfile
+      >>> images, labels = np.zeros((3, 2, 2, 1), np.uint8), np.array([4, 5, 6])
+      >>> with tempfile.TemporaryDirectory() as parent:
+      ...     write(Path(parent, "set"), {"train": (images, labels)})
+      ...     load(Path(parent, "set"), "train").take(np.array([2, 0]))["label"].tolist()
+      [6, 4]
     """
     shapes = {images.shape[1:] for images, _ in splits.values()}
     if len(shapes) != 1 or any(len(images) != len(labels) for images, labels in splits.values()):
         raise ValueError(f"images must be of one shape and have a label each, got {shapes}")
-    with beside(folder) as part:
+    with atomic(folder) as part:
         part.mkdir()
         files = {}
         for split, (images, labels) in splits.items():
@@ -68,9 +78,16 @@ def write(folder: Path, splits: Mapping[str, tuple[NDArray[np.uint8], NDArray]])
 
 
 def load(folder: Path, split: str) -> Records:
-    """A split of a data set that `write` wrote, after a check that every byte is still there.
+    """Load a split of a data set that `write` wrote, after a check that every byte is still there.
 
+    Args:
+      folder: that `write` made.
+      split: one of its splits.
     Raises: ValueError when there is no such split, or the files are not those that were written.
+    Example:
+      >>> load(Path("nowhere"), "train")
+      Traceback (most recent call last):
+      ValueError: nowhere is damaged: delete it, and it is made anew
     """
     path = folder / f"{split}.array_record"
     try:

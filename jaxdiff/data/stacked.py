@@ -44,10 +44,11 @@ class Stacked:
 
 
 def load(split: str = "train", num: int = 128_000, seed: int = 0) -> Stacked:
-    """scikit-learn's digits stacked: image float32 [8, 8, 3].
+    """Load scikit-learn's digits, stacked: image float32 [8, 8, 3].
 
     Args:
-      split: of `digits.load`; num, seed: as `Stacked`.
+      split: of `digits.load`.
+      num, seed: as `Stacked`.
     Example:
       >>> example = load(num=3)[0]
       >>> example["image"].shape, example["label"].dtype.name
@@ -58,11 +59,16 @@ def load(split: str = "train", num: int = 128_000, seed: int = 0) -> Stacked:
 
 
 def mnist(split: str = "train", num: int = 128_000, seed: int = 0, data_dir: str | Path | None = None) -> Stacked:
-    """StackedMNIST, image uint8 [32, 32, 3], from the MNIST that tensorflow-datasets has prepared.
+    """Load StackedMNIST, image uint8 [32, 32, 3], from the MNIST that tensorflow-datasets has prepared.
 
     Args:
-      split: "train" or "test"; num, seed: as `Stacked`; data_dir: of tensorflow-datasets.
+      split: "train" or "test".
+      num, seed: as `Stacked`.
+      data_dir: of tensorflow-datasets.
     Raises: ValueError when MNIST is not prepared there, saying how to prepare it.
     Reference: LeCun et al. 1998. Tested on small files in the true format; the data set itself could not be had here.
+    Example:
+      >>> mnist(num=3)[0]["image"].shape  # doctest: +SKIP
+      (32, 32, 3)
     """
     return Stacked(prepared.load("mnist", "MNIST", split, data_dir), num, seed, pad=2)

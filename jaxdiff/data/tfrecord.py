@@ -1,4 +1,4 @@
-"""TFRecord files without TensorFlow: what tensorflow-datasets prepares where it is not told otherwise."""
+"""TFRecord files without TensorFlow: what tensorflow-datasets prepares by default."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ _BEFORE, _AFTER = 12, 4
 class Records:
     """The records of uncompressed TFRecord files, file after file. Threads may read at the same time.
 
-    The checksums, CRC-32C, are not looked at; images have their own.
+    The checksums, CRC-32C, are not checked; images have their own.
 
     Raises: ValueError when a file does not consist of whole records, OSError when it cannot be read.
     Reference: https://www.tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details".

@@ -3,22 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff import keys
-from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.score_sde import DECODER, ENCODER
-from jaxdiff.interop.score_sde_params import Part, parts, rename, without_time
-from jaxdiff.interop.state_dict import read, to_params, unwrapped
-from jaxdiff.nets.conditioning import check_choices
-from jaxdiff.nets.ddgan import Generator
-from jaxdiff.nets.ddgan_blocks import LatentBlock, OneNormBlock
-from jaxdiff.nets.ddgan_discriminator import Discriminator
-from jaxdiff.nets.unet_frame import check_taps
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
+from jaxdiff.interop.score_sde import frame_options
+from jaxdiff.interop.score_sde_params import Part, drop_time_layers, original_modules, rename_arrays
+from jaxdiff.interop.state_dict import abstract_params, float_params, read_state_dict, unwrap
+from jaxdiff.nets.checks import check_choices, check_taps
+from jaxdiff.nets.ddgan.blocks import LatentBlock, OneNormBlock
+from jaxdiff.nets.ddgan.discriminator import Discriminator
+from jaxdiff.nets.ddgan.generator import Generator
 from jaxdiff.types import Params
 
 
@@ -54,51 +51,43 @@ class Options:
 
 
 CIFAR10 = Options(n_mlp=4)
-"""The released CIFAR-10 model, by the command of the authors' README."""
+"""The published CIFAR-10 model, by the command of the authors' README."""
 CELEBA_HQ_256 = Options(image_size=256, num_channels_dae=64, ch_mult=(1, 1, 2, 2, 4, 4), num_timesteps=2)
-"""The released CelebA-HQ model, likewise."""
+"""The published CelebA-HQ model, likewise."""
 LSUN_CHURCH_256 = Options(image_size=256, num_channels_dae=64, ch_mult=(1, 1, 2, 2, 4, 4))
 """LSUN Church, likewise."""
 
-RELEASED = {"netG_1200.pth": CIFAR10, "netG_550.pth": CELEBA_HQ_256, "netG_500.pth": LSUN_CHURCH_256}
+PUBLISHED = {"netG_1200.pth": CIFAR10, "netG_550.pth": CELEBA_HQ_256, "netG_500.pth": LSUN_CHURCH_256}
 """The published files, which are called by their epoch, by the commands of the authors' README."""
 
 
 def network(options: Options) -> Generator:
-    """The generator that the options describe, for images in [-1, 1]. A "fourier" embedding takes log(t).
+    """Make the generator that the options describe, for images in [-1, 1]. A "fourier" embedding takes log(t).
 
-    Raises: ValueError for a choice that is none of those allowed, and a fir_kernel that is no row of even length.
+    Raises: ValueError for a choice that is none of those allowed, and a fir_kernel that is not of even length.
+    Reference: Xiao et al. 2022, Appendix C.1 and the authors' code.
+    Example:
+      >>> network(CIFAR10).map_layers, network(CELEBA_HQ_256).img_resolution
+      (4, 256)
     """
     check_choices(options)
     check_taps("fir_kernel", options.fir_kernel)
     return Generator(
-        options.image_size,
-        options.num_channels,
-        options.num_channels,
+        **frame_options(options),
         model_channels=options.num_channels_dae,
-        channel_mult=options.ch_mult,
-        num_blocks=options.num_res_blocks,
-        attn_resolutions=options.attn_resolutions,
-        dropout=options.dropout,
         embedding_type=options.embedding_type,
-        encoder_type=ENCODER[options.progressive_input],
-        decoder_type=DECODER[options.progressive],
-        encoder_combine=options.progressive_combine,
-        resample_filter=options.fir_kernel if options.fir else None,
         resblock_updown=options.resblock_type != "ddpm",
         skip_scale=0.5**0.5 if options.skip_rescale else 1.0,
         latent_dim=options.nz,
         map_features=options.z_emb_dim,
         map_layers=options.n_mlp,
         block=OneNormBlock if options.resblock_type == "biggan_oneadagn" else LatentBlock,
-        conditional=options.conditional,
-        resample_conv=options.resamp_with_conv,
         tanh=not options.not_use_tanh,
     )
 
 
 def load_ddgan(path: str | Path, options: Options) -> tuple[Generator, Params]:
-    """A published generator, ready to draw x0 in the sampling loop.
+    """Load a published generator, ready to draw x0 in the sampling loop.
 
     Args:
       path: such as "netG_1200.pth", a bare state dict of averaged parameters; read without executing anything in it.
@@ -106,8 +95,12 @@ def load_ddgan(path: str | Path, options: Options) -> tuple[Generator, Params]:
     Returns: (net, params), float32.
     Raises: CheckpointFormatError (a ValueError) naming what is missing, unknown, or of another shape; OSError.
     Reference: Xiao et al. 2022. Tested on small files of this format; the published ones could not be had here.
+    Example:
+      >>> load_ddgan("netG_1200.pth", CIFAR10)
+      Traceback (most recent call last):
+      FileNotFoundError: [Errno 2] No such file or directory: 'netG_1200.pth'
     """
-    net, state_dict = network(options), read(path)
+    net, state_dict = network(options), read_state_dict(path)
     try:
         return net, params_of_generator(net, state_dict)
     except CheckpointFormatError as error:
@@ -115,27 +108,44 @@ def load_ddgan(path: str | Path, options: Options) -> tuple[Generator, Params]:
 
 
 def params_of_generator(net: Generator, state_dict: Mapping[str, np.ndarray]) -> Params:
-    """Parameters of a `Generator` from a state dict, whose names may have what `unwrapped` takes from them.
+    """Map a state dict to the params of a `Generator`.
 
+    Args:
+      net: the network.
+      state_dict: name -> array; `unwrap` says what names may contain besides.
+    Returns: params, float32 or better.
     Raises: CheckpointFormatError naming what is missing, unknown, or of another shape.
+    Example:
+      >>> params_of_generator(network(CIFAR10), {"all_modules.99.weight": np.zeros(1)})
+      Traceback (most recent call last):
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: the network has no all_modules.99.weight
     """
-    named = {f"all_modules.{index}": part for index, part in enumerate(parts(net))}
+    named = {f"all_modules.{index}": part for index, part in enumerate(original_modules(net))}
     layers = {str(2 * index + 1): f"layer{index}" for index in range(net.map_layers + 1)}
     named["z_transform"] = Part("Sequential", "latent_map", layers)
-    bare = unwrapped(state_dict)
-    arrays = bare if net.conditional else without_time(bare)
+    bare = unwrap(state_dict)
+    arrays = bare if net.conditional else drop_time_layers(bare)
     image = (1, net.img_resolution, net.img_resolution, net.in_channels)
-    return _to_params(net, rename(arrays, named), None, image, (1,), (1, net.latent_dim))
+    return float_params(rename_arrays(arrays, named), abstract_params(net, image, (1,), (1, net.latent_dim)))
 
 
 def params_of_discriminator(net: Discriminator, state_dict: Mapping[str, np.ndarray]) -> Params:
-    """Parameters of a `Discriminator` from a state dict, as `params_of_generator`."""
+    """Map a state dict to the params of a `Discriminator`.
+
+    Args:
+      net: the network; state_dict: name -> array.
+    Returns, Raises: as `params_of_generator`.
+    Example:
+      >>> params_of_discriminator(Discriminator(3), {})
+      Traceback (most recent call last):
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: the state dict lacks conv1.conv1.0.bias, ...
+    """
     image = (1, 64, 64, net.in_channels)
-    return _to_params(net, state_dict, discriminator_name, image, image, (1,))
+    return float_params(state_dict, abstract_params(net, image, image, (1,)), discriminator_name)
 
 
 def discriminator_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
-    """The state dict's name of a discriminator's parameter.
+    """Return the state dict's name of a discriminator's parameter.
 
     Example:
       >>> [(path, _)] = jax.tree_util.tree_leaves_with_path({"params": {"block0": {"conv1": {"kernel": 1}}}})
@@ -151,13 +161,3 @@ def discriminator_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
     }  # fmt: skip
     last = names.get(modules[-1], modules[-1])
     return ".".join([*modules[:-1], last, {"kernel": "weight"}.get(leaf, leaf)])
-
-
-def _to_params(net: Any, arrays: Mapping[str, np.ndarray], name_of: Any, *shapes: tuple[int, ...]) -> Params:
-    """Params in the structure that the network has for inputs of these shapes."""
-    inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    try:
-        params = to_params(arrays, jax.eval_shape(net.init, keys.of_seed(0), *inputs), name_of=name_of)
-    except ValueError as error:
-        raise CheckpointFormatError(str(error)) from None
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 
 from jaxdiff import precond
 from jaxdiff.interop.edm_pickle import EdmCheckpoint, read_edm
-from jaxdiff.interop.inert import CheckpointFormatError, describe
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError, describe
 from jaxdiff.interop.state_dict import abstract_params, to_params
-from jaxdiff.nets.unet_adm import DhariwalUNet
-from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.nets.unet.edm_adm import DhariwalUNet
+from jaxdiff.nets.unet.song import SongUNet
 from jaxdiff.precond import Preconditioning
 from jaxdiff.types import Params
 
@@ -43,15 +43,19 @@ NETWORKS: dict[str, type[nn.Module]] = {"SongUNet": SongUNet, "DhariwalUNet": Dh
 
 
 def load_edm(path: str | Path) -> tuple[nn.Module, Params, Preconditioning, dict[str, Any]]:
-    """A published model, ready for `precond.denoiser(net.apply, params, preconditioning)`.
+    """Load a published model, ready for `precond.denoiser(net.apply, params, preconditioning)`.
 
     Args:
       path: such as "edm-cifar10-32x32-cond-vp.pkl".
-    Returns: (net, params, preconditioning, metadata). params are float32. A network that returns a variance beside the
+    Returns: (net, params, preconditioning, metadata). params are float32. A network that returns a variance with the
       mean (iDDPMPrecond) needs `precond.leading_channels(net.apply)`.
     Raises: CheckpointFormatError (a ValueError) naming what was met, for a file that is not such a model, and naming
       the parameter and both shapes, where the arrays do not fit the recorded network; OSError.
     Reference: Karras et al. 2022; https://nvlabs-fi-cdn.nvidia.com/edm/pretrained/.
+    Example:
+      >>> load_edm("edm-cifar10-32x32-cond-vp.pkl")
+      Traceback (most recent call last):
+      FileNotFoundError: [Errno 2] No such file or directory: 'edm-cifar10-32x32-cond-vp.pkl'
     """
     checkpoint = read_edm(path)
     try:
@@ -66,18 +70,23 @@ def _assemble(checkpoint: EdmCheckpoint) -> tuple[nn.Module, Params, Preconditio
     levels = checkpoint.kwargs.get("M", 1000)
     if "u" in checkpoint.state_dict and checkpoint.state_dict["u"].size != levels + 1:
         raise CheckpointFormatError(f"M is {levels}, but u has {checkpoint.state_dict['u'].size} levels")
-    net, row = from_arguments(checkpoint.class_name, checkpoint.kwargs, len(checkpoint.state_dict))
+    net, preconditioning = from_arguments(checkpoint.class_name, checkpoint.kwargs, len(checkpoint.state_dict))
     params = to_params(checkpoint.state_dict, abstract_params(net), prefix="model.")
-    return net, jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), params), row
+    return net, jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), params), preconditioning
 
 
 def from_arguments(class_name: str, kwargs: Mapping[str, Any], entries: int) -> tuple[Any, Preconditioning]:
-    """The network and the preconditioning that a published model's class and arguments describe.
+    """Make the network and the preconditioning that a published model's class and arguments describe.
 
     Args:
       class_name: one of `KINDS`; kwargs: its arguments, spelled as the authors spell them.
       entries: arrays that the checkpoint holds, which bounds the number of blocks.
-    Raises: CheckpointFormatError naming what is not known.
+    Raises: CheckpointFormatError naming what is unknown.
+    Reference: Karras et al. 2022, Table 1, for the preconditionings.
+    Example:
+      >>> net, edm = from_arguments("EDMPrecond", {"img_resolution": 32, "img_channels": 3, "sigma_max": 80.0}, 99)
+      >>> type(net).__name__, edm.sigma_max
+      ('DhariwalUNet', 80.0)
     """
     if class_name not in KINDS:
         raise CheckpointFormatError(f"class is {describe(class_name)}, allowed are {', '.join(KINDS)}")
@@ -95,7 +104,7 @@ def _number(name: str, value: Any) -> Any:
 
 
 def _network(kind: _Kind, kwargs: dict[str, Any], entries: int) -> Any:
-    """The recorded network; what it does not know is named."""
+    """The recorded network; arguments that it has not are named."""
     model_type = kwargs.pop("model_type", kind.network.__name__)
     if model_type not in NETWORKS:
         raise CheckpointFormatError(f"model_type is {describe(model_type)}, allowed are {', '.join(NETWORKS)}")
@@ -107,8 +116,8 @@ def _network(kind: _Kind, kwargs: dict[str, Any], entries: int) -> Any:
     if not max(kwargs.get("num_blocks", 0), len(kwargs.get("channel_mult", ()))) <= entries:
         raise CheckpointFormatError(f"num_blocks or channel_mult says more blocks than {entries} arrays can fill")
     network = NETWORKS[model_type]
-    known = set(network.__dataclass_fields__) - {"parent", "name", "dtype", "in_channels", "out_channels"}
-    if unknown := sorted(set(kwargs) - known):
+    arguments = set(network.__dataclass_fields__) - {"parent", "name", "dtype", "in_channels", "out_channels"}
+    if unknown := sorted(set(kwargs) - arguments):
         raise CheckpointFormatError(f"{model_type} has no argument {', '.join(map(describe, unknown[:5]))}")
     kwargs = {name: tuple(value) if isinstance(value, list) else value for name, value in kwargs.items()}
     return network(in_channels=channels, out_channels=kind.outputs * channels, **kwargs)

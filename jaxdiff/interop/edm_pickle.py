@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdiff.interop.inert import Budget, CheckpointFormatError, Record, describe
-from jaxdiff.interop.safe_pickle import load
-from jaxdiff.interop.torch_file import DTYPES, TORCH, load_stream, mapped
+from jaxdiff.interop.formats.plain_values import Allowance, CheckpointFormatError, Record, describe
+from jaxdiff.interop.formats.safe_pickle import load_pickle
+from jaxdiff.interop.formats.torch_file import DTYPES, TORCH, load_stream, memory_map
 
 VERSION = 6  # of the layout in which the authors' code pickles an object
 PRECONDITIONERS = ("VPPrecond", "VEPrecond", "iDDPMPrecond", "EDMPrecond")
@@ -25,9 +25,9 @@ class PersistentObject(NamedTuple):
 
 
 class EdmCheckpoint(NamedTuple):
-    """What a file holds: the preconditioner's class and arguments, its network's arrays by name, and what else is said.
+    """What a file holds: the preconditioner's class and arguments, its network's arrays by name, and metadata.
 
-    kwargs: as recorded, spelled as the authors spell them. metadata: plain values only, fit for JSON.
+    kwargs: as recorded, spelled as the authors spell them. metadata: the rest, plain values only, fit for JSON.
     """
 
     class_name: str
@@ -37,24 +37,32 @@ class EdmCheckpoint(NamedTuple):
 
 
 def read_edm(path: str | Path) -> EdmCheckpoint:
-    """What a published `.pkl` holds, as arrays and plain values.
+    """Read a published `.pkl` as arrays and plain values.
 
     Args:
       path: a pickle of {"ema": model, ...} as the authors' training loop writes it.
     Returns: an `EdmCheckpoint`; names in `state_dict` are the authors': "model.enc.32x32_conv.weight".
     Raises: CheckpointFormatError, naming what was met; OSError.
+    Example:
+      >>> import pickle, tempfile
+      >>> with tempfile.NamedTemporaryFile() as file:
+      ...     _ = file.write(pickle.dumps({"model": 1}))
+      ...     file.flush()
+      ...     read_edm(file.name)
+      Traceback (most recent call last):
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: the file has no key 'ema': it holds ["'model'"]
     """
-    with mapped(path) as data:
+    with memory_map(path) as data:
         if data[:2] == b"PK":
             raise CheckpointFormatError(f"{Path(path).name} is a zip file, not a pickle: see torch_file.load")
         # Arrays lie in streams of their own: read as bytes, handed on, then copied into storages.
-        budget = Budget(3 * len(data))
+        allowance = Allowance(3 * len(data))
         names = {
             **TORCH,
             "torch_utils.persistence._reconstruct_persistent_obj": _persistent,
-            "torch.storage._load_from_bytes": lambda raw: load_stream(io.BytesIO(raw), budget),
+            "torch.storage._load_from_bytes": lambda raw: load_stream(io.BytesIO(raw), allowance),
         }
-        contents = load(data, names, budget)
+        contents = load_pickle(data, names, allowance)
     if type(contents) is not dict or "ema" not in contents:
         met = sorted(map(describe, contents)) if type(contents) is dict else describe(contents)
         raise CheckpointFormatError(f"the file has no key 'ema': it holds {str(met)[:300]}")
@@ -107,7 +115,7 @@ def _arguments(model: PersistentObject) -> dict[str, Any]:
 
 
 def _arrays(module: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Parameters and persistent buffers by dotted name; `load` has made sure that the recursion ends."""
+    """Parameters and persistent buffers by dotted name; `load_pickle` has made sure that the recursion ends."""
     state: Any = module.state if isinstance(module, PersistentObject | Record) else None
     fields = ("_parameters", "_buffers", "_modules")
     parts: list[Any] = [state.get(field) if type(state) is dict else None for field in fields]

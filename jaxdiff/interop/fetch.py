@@ -1,12 +1,13 @@
-"""A file from a URL, once, and only if it is the very file that was meant."""
+"""Download a file once, and check its SHA-256 whenever it is used."""
 
 import hashlib
 import http.client
-import os
 import re
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
+
+from jaxdiff.atomic import atomic
 
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
@@ -20,12 +21,17 @@ class Published(NamedTuple):
 
 
 def verify(path: str | Path, sha256: str) -> Path:
-    """The path, once the file there is the one that the digest names.
+    """Check that the file at a path is the one that the digest names.
 
     Args:
       path: of a file.
       sha256: 64 hexadecimal digits.
-    Raises: ValueError when the digest is not one, or the file has another, which is said; OSError.
+    Returns: the path.
+    Raises: ValueError when the digest is not one, or the file has another, which the message names; OSError.
+    Example:
+      >>> import os
+      >>> verify(os.devnull, hashlib.sha256(b"").hexdigest()).as_posix() == os.devnull
+      True
     """
     _check_digest(sha256)
     with Path(path).open("rb") as file:
@@ -36,9 +42,9 @@ def verify(path: str | Path, sha256: str) -> Path:
 
 
 def fetch(url: str, sha256: str, path: str | Path) -> Path:
-    """The file at `path`, downloaded if it is not there; its SHA-256 is checked in either case.
+    """Fetch a file: download it if it is not at `path`, and check its SHA-256 in either case.
 
-    The bytes go to a file beside it, which takes its name once the digest agrees: a failed, broken off or wrong
+    The bytes go to a file next to it, which takes its name once the digest agrees: a failed, broken off or wrong
     download leaves nothing, and two processes that fetch at once do not disturb each other.
 
     Args:
@@ -48,26 +54,26 @@ def fetch(url: str, sha256: str, path: str | Path) -> Path:
     Returns: the path.
     Raises: ValueError when the digest is not one, or the file is not the one it names (a file that was there stays);
       OSError when the URL cannot be read.
+    Example:
+      >>> fetch("https://example.com/model.pt", "abc", "model.pt")
+      Traceback (most recent call last):
+      ValueError: sha256 must be 64 hexadecimal digits, got 'abc': no file is used unchecked
     """
     path = Path(path)
     _check_digest(sha256)
     if path.exists():
         return verify(path, sha256)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        digest = hashlib.sha256()
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, part.open("wb") as file:
-            while chunk := response.read(CHUNK):
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != sha256.lower():
-            raise ValueError(f"{url} gave {path.name} with SHA-256 {digest.hexdigest()}, not {sha256}: refused")
-        part.replace(path)
+        with atomic(path, overwrite=True) as part:
+            digest = hashlib.sha256()
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as response, part.open("wb") as file:
+                while chunk := response.read(CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+            if digest.hexdigest() != sha256.lower():
+                raise ValueError(f"{url} gave {path.name} with SHA-256 {digest.hexdigest()}, not {sha256}: refused")
     except http.client.HTTPException as error:  # not an OSError: a reply that is broken off or is none
         raise OSError(f"{url} cannot be read: {error!r}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

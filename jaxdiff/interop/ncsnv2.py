@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.interop.state_dict import abstract_params, to_params, unwrapped
-from jaxdiff.nets.refinenet import NCSNv2
+from jaxdiff.interop.state_dict import abstract_params, float_params, unwrap
+from jaxdiff.nets.ncsnv2.refinenet import NCSNv2
 from jaxdiff.types import ArrayLike, Params
 
 
 def params_of(net: NCSNv2, state_dict: Mapping[str, np.ndarray], prefix: str = "") -> Params:
-    """Parameters of an `NCSNv2` from a state dict.
+    """Map a state dict to the params of an `NCSNv2`.
 
     Args:
       net: the network; where it has `sigmas`, they are compared with the buffer of that name, which is then dropped.
@@ -26,39 +25,50 @@ def params_of(net: NCSNv2, state_dict: Mapping[str, np.ndarray], prefix: str = "
       prefix: of the names that belong to the network, such as "model.".
     Returns: params in the type of the state dict, float32 at least.
     Raises: ValueError naming what is missing, unknown or of another shape, or sigmas other than the network's.
+    Reference: Song & Ermon 2020, the authors' code.
+    Example:
+      >>> params_of(NCSNv2(8, 1, 8, (1, 2), (1, 1), sigmas=(2.0, 1.0)), {"sigmas": np.array([3.0, 1.0])})
+      Traceback (most recent call last):
+      ValueError: sigmas are [3. 1.] in the checkpoint, [2. 1.] in the network
     """
-    given = unwrapped(state_dict, prefix)
-    levels = given.pop("sigmas", None)
+    arrays = unwrap(state_dict, prefix)
+    levels = arrays.pop("sigmas", None)
     if levels is not None and net.sigmas is not None and not _equal(levels, np.asarray(net.sigmas)):
         raise ValueError(f"sigmas are {np.asarray(levels)} in the checkpoint, {np.asarray(net.sigmas)} in the network")
-    params = to_params(given, abstract_params(net), name_of=ncsnv2_name)
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)
+    return float_params(arrays, abstract_params(net), ncsnv2_name)
 
 
 def params_of_flax(net: NCSNv2, params: Mapping[str, Any]) -> Params:
-    """Parameters of an `NCSNv2` from the nested params of the original of score SDEs.
+    """Map the nested params of the original of score SDEs to the params of an `NCSNv2`.
 
     Args:
       net: the network, with population_variance and half_pixel as that code has them, and refine_mult (2, 2, 2, 1).
       params: such as `params_ema` of its checkpoints.
     Returns: as `params_of`.
     Raises: ValueError naming what is missing, unknown or of another shape.
+    Reference: Song et al. 2021, the authors' score_sde.
+    Example:
+      >>> params_of_flax(NCSNv2(8, 1, 8, (1, 2), (1, 1)), {})
+      Traceback (most recent call last):
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: the state dict lacks Conv_0/bias, ...
     """
-    given = {}
+    arrays = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         *modules, name = (str(entry.key) for entry in path)
         value = np.asarray(leaf)
         # Norms keep their parameters as [1, 1, 1, C], or as a table of the levels.
         value = value.transpose(3, 2, 0, 1) if name == "kernel" else value.ravel() if value.ndim == 4 else value
-        given["/".join([*modules, name])] = value
+        arrays["/".join([*modules, name])] = value
     like = abstract_params(net)
-    found = to_params(given, like, name_of=lambda path: flax_name(path, like))
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), found)
+    return float_params(arrays, like, lambda path: flax_name(path, like))
 
 
 def flax_name(path: tuple[jax.tree_util.DictKey, ...], like: Params) -> str:
-    """The original's name of a parameter of a network whose params have the structure `like`.
+    """Return the original's name of a parameter.
 
+    Args:
+      path: of the parameter.
+      like: params of the structure of the network's.
     Example:
       >>> tree = {"params": {"refine1": {"adapt_convs_0": {"2_1_conv": {"kernel": 1}}}}}
       >>> [(path, _)] = jax.tree_util.tree_leaves_with_path(tree)
@@ -66,15 +76,15 @@ def flax_name(path: tuple[jax.tree_util.DictKey, ...], like: Params) -> str:
       'RefineBlock_0/RCUBlock_0/Conv_2/kernel'
     """
     outer, *inner, leaf = (str(entry.key) for entry in path[1:])
-    told = "embedding" in like["params"].get("normalizer", ())
-    norm = "ConditionalInstanceNorm2dPlus_{}/Embed_0" if told else "InstanceNorm2dPlus_{}"
-    cond = "Cond" if told else ""
+    conditional = "embedding" in like["params"].get("normalizer", ())
+    norm = "ConditionalInstanceNorm2dPlus_{}/Embed_0" if conditional else "InstanceNorm2dPlus_{}"
+    cond = "Cond" if conditional else ""
     if not inner:
         return {"begin_conv": "Conv_0", "end_conv": "Conv_1"}.get(outer, norm.format(0)) + f"/{leaf}"
     siblings = like["params"][outer]
     if outer.startswith("res"):
         stage, block = outer.removeprefix("res").split("_")
-        name = f"{'Conditional' if told else ''}ResidualBlock_{2 * int(stage) - 2 + int(block)}"
+        name = f"{'Conditional' if conditional else ''}ResidualBlock_{2 * int(stage) - 2 + int(block)}"
         return "/".join([name, *_residual(inner, norm), leaf])
     adapted = sum(name.startswith("adapt") for name in siblings)
     part = {"msf": "MSFBlock_0", "crp": "CRPBlock_0", "output_convs": f"RCUBlock_{adapted}"}.get(
@@ -96,7 +106,7 @@ def _residual(inner: list[str], norm: str) -> list[str]:
 
 
 def ncsnv2_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
-    """The state dict's name of a parameter.
+    """Return the state dict's name of a parameter.
 
     Example:
       >>> tree = {"params": {"refine1": {"adapt_convs_0": {"1_1_conv": {"kernel": 1}}}}}

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff import betas, chain, respacing
-from jaxdiff.betas import Betas
-from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.state_dict import abstract_params, read, to_params
-from jaxdiff.nets.classifier import GuidedClassifier, Pool
-from jaxdiff.nets.conditioning import check_choices
-from jaxdiff.nets.unet_guided import GuidedUNet
+from jaxdiff import precond
+from jaxdiff.interop.state_dict import abstract_params, float_params, read_state_dict
+from jaxdiff.nets.checks import check_choices
+from jaxdiff.nets.unet.openai import GuidedUNet
+from jaxdiff.nets.unet.openai_classifier import GuidedClassifier, Pool
 from jaxdiff.precond import Preconditioning
+from jaxdiff.process import betas, respacing
+from jaxdiff.process.betas import Betas
 from jaxdiff.types import Params
 
 NUM_CLASSES = 1000
@@ -95,64 +94,70 @@ ADM_CLASSIFIER_64 = ClassifierFlags(classifier_depth=4)
 """guided-diffusion, the classifier for ImageNet 64x64."""
 
 
-class Process(NamedTuple):
-    """What the flags say of the diffusion process, in the authors' names."""
+class Objective(NamedTuple):
+    """What a model predicts and how it was trained, in the authors' names."""
 
     mean: Literal["EPSILON", "START_X"]
     var: Literal["FIXED_SMALL", "FIXED_LARGE", "LEARNED_RANGE"]
     loss: Literal["MSE", "RESCALED_MSE", "RESCALED_KL"]
 
 
-def process_of(flags: Flags) -> Process:
-    """Prediction, variance and loss that the flags choose.
+def objective_of(flags: Flags) -> Objective:
+    """Return the prediction, variance and loss that the flags choose.
 
     Example:
-      >>> process_of(CIFAR10)
-      Process(mean='EPSILON', var='LEARNED_RANGE', loss='RESCALED_MSE')
+      >>> objective_of(CIFAR10)
+      Objective(mean='EPSILON', var='LEARNED_RANGE', loss='RESCALED_MSE')
     """
     fixed: Literal["FIXED_SMALL", "FIXED_LARGE"] = "FIXED_SMALL" if flags.sigma_small else "FIXED_LARGE"
     mse: Literal["MSE", "RESCALED_MSE"] = "RESCALED_MSE" if flags.rescale_learned_sigmas else "MSE"
-    return Process(
+    return Objective(
         "START_X" if flags.predict_xstart else "EPSILON",
         "LEARNED_RANGE" if flags.learn_sigma else fixed,
         "RESCALED_KL" if flags.use_kl else mse,
     )
 
 
-class Trained(NamedTuple):
-    """What the flags say of the chain.
+class TrainedProcess(NamedTuple):
+    """The chain that a model was trained on, and those of its steps that are sampled.
 
     Attributes:
       betas: of the chain that the network was trained on; steps: those of it that `timestep_respacing` keeps, all
         without it; `respacing.respace` makes the chain that is sampled.
-      row: preconditioning of the network, by its prediction and by how it is told the step.
+      preconditioning: of the network, by its prediction and by the label that it takes for a step.
     """
 
     betas: Betas
     steps: list[int]
-    row: Preconditioning
+    preconditioning: Preconditioning
 
 
-def chain_of(flags: Flags) -> Trained:
-    """The chain that the flags describe, with the network's row on it.
+def trained_process(flags: Flags) -> TrainedProcess:
+    """Return the chain that the flags describe, with the network's preconditioning on it.
 
     Raises: ValueError for an unknown noise_schedule, and as `respacing.space`.
+    Reference: Nichol & Dhariwal 2021, section 3.2 for the cosine schedule, section 4 for fewer steps.
     Example:
-      >>> trained = chain_of(Flags(noise_schedule="cosine", diffusion_steps=4000, timestep_respacing="ddim50"))
-      >>> len(trained.betas), len(trained.steps), float(trained.row.c_noise(jnp.array(1e9)))
+      >>> found = trained_process(Flags(noise_schedule="cosine", diffusion_steps=4000, timestep_respacing="ddim50"))
+      >>> len(found.betas), len(found.steps), float(found.preconditioning.c_noise(np.array(1e9)))
       (4000, 50, 999.75)
     """
     check_choices(flags)
-    levels = BETAS[flags.noise_schedule](flags.diffusion_steps)
+    chain = BETAS[flags.noise_schedule](flags.diffusion_steps)
     steps = respacing.space(flags.diffusion_steps, flags.timestep_respacing or [flags.diffusion_steps])
     scale = 1000 / flags.diffusion_steps if flags.rescale_timesteps else 1.0
-    return Trained(levels, steps, (chain.x0 if flags.predict_xstart else chain.eps)(levels, scale))
+    prediction = precond.ddpm.x0 if flags.predict_xstart else precond.ddpm.eps
+    return TrainedProcess(chain, steps, prediction(chain, scale))
 
 
 def network(flags: Flags | ClassifierFlags) -> Any:
-    """The network that the flags describe.
+    """Make the network that the flags describe.
 
     Raises: ValueError for an image size without a default for channel_mult, and a choice that is none of those allowed.
+    Reference: Nichol & Dhariwal 2021, Appendix A; Dhariwal & Nichol 2021, section 3.
+    Example:
+      >>> network(CIFAR10).out_channels, network(ADM_64).label_dim, network(ADM_CLASSIFIER_64).out_channels
+      (6, 1000, 1000)
     """
     check_choices(flags)
     size = flags.image_size
@@ -166,14 +171,14 @@ def network(flags: Flags | ClassifierFlags) -> Any:
     return GuidedUNet(
         size, 3, 6 if flags.learn_sigma else 3, NUM_CLASSES if flags.class_cond else 0, flags.num_channels,
         _channel_mult(size, flags.channel_mult), flags.num_channels if improved else None, flags.num_res_blocks,
-        _numbers(flags.attention_resolutions), flags.num_heads, _given(flags.num_heads_upsample),
-        _given(flags.num_head_channels), flags.use_new_attention_order, flags.use_scale_shift_norm,
+        _numbers(flags.attention_resolutions), flags.num_heads, _positive(flags.num_heads_upsample),
+        _positive(flags.num_head_channels), flags.use_new_attention_order, flags.use_scale_shift_norm,
         resblock_updown=flags.resblock_updown, dropout=flags.dropout,
     )  # fmt: skip
 
 
 def load_openai(path: str | Path, flags: Flags | ClassifierFlags) -> tuple[Any, Params]:
-    """A published model, ready for `precond.denoiser` (or `denoiser_with_variance`) with a row of `jaxdiff.chain`.
+    """Load a published model, ready for `precond.denoiser` (or `denoiser_with_variance`) with one of `precond.ddpm`.
 
     Args:
       path: such as "cifar10_uncond_50M_500K.pt"; read without executing anything in it.
@@ -182,25 +187,34 @@ def load_openai(path: str | Path, flags: Flags | ClassifierFlags) -> tuple[Any, 
     Raises: CheckpointFormatError (a ValueError) naming what is missing, unknown, or of another shape.
     Reference: Nichol & Dhariwal 2021; Dhariwal & Nichol 2021. Tested on small files of this format; the published
       files themselves could not be had here.
+    Example:
+      >>> load_openai("no.pt", CIFAR10)
+      Traceback (most recent call last):
+      FileNotFoundError: [Errno 2] No such file or directory: 'no.pt'
     """
     net = network(flags)
-    return net, params_of(net, read(path))
+    return net, params_of(net, read_state_dict(path))
 
 
 def params_of(net: Any, state_dict: Mapping[str, np.ndarray]) -> Params:
-    """Parameters of a `GuidedUNet` or `GuidedClassifier` from a state dict.
+    """Map a state dict to the params of a `GuidedUNet` or `GuidedClassifier`.
 
+    Args:
+      net: the network; state_dict: name -> array.
+    Returns: params, float32 or better.
     Raises: CheckpointFormatError as `load_openai`.
+    Example:
+      >>> from jaxdiff.nets.unet import GuidedUNet
+      >>> net = GuidedUNet(8, 1, 1, model_channels=32, channel_mult=(1,), num_blocks=0)
+      >>> params_of(net, {})
+      Traceback (most recent call last):
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: the state dict lacks input_blocks.0.0.bias, ...
     """
-    try:
-        params = to_params(state_dict, abstract_params(net), name_of=openai_name)
-    except ValueError as error:
-        raise CheckpointFormatError(str(error)) from None
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)
+    return float_params(state_dict, abstract_params(net), openai_name)
 
 
 def openai_name(path: tuple[jax.tree_util.DictKey, ...]) -> str:
-    """The state dict's name of a parameter.
+    """Return the state dict's name of a parameter.
 
     Example:
       >>> [(path, _)] = jax.tree_util.tree_leaves_with_path({"params": {"input_blocks_1_0": {"norm": {"scale": 1}}}})
@@ -224,5 +238,5 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(",") if part)
 
 
-def _given(number: int) -> int | None:
+def _positive(number: int) -> int | None:
     return number if number > 0 else None

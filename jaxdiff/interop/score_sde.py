@@ -7,13 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxdiff.interop import flax_msgpack, torch_file
-from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.formats import flax_msgpack, torch_file
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.interop.score_sde_params import params_of_flax, params_of_torch
-from jaxdiff.nets.conditioning import check_choices
+from jaxdiff.nets.checks import check_choices, check_taps
 from jaxdiff.nets.layers import Nonlinearity
-from jaxdiff.nets.unet_frame import check_taps
-from jaxdiff.nets.unet_song import DecoderType, EncoderType, SongUNet
+from jaxdiff.nets.unet.song import DecoderType, EncoderType, SongUNet
 from jaxdiff.types import Params
 
 
@@ -64,43 +63,59 @@ NOT_OF_DDPM = {
 
 
 def network(options: Options) -> SongUNet:
-    """The network that the options describe.
+    """Make the network that the options describe.
 
     It takes images in [-1, 1] and the label as the embedding wants it: log(sigma) for "fourier", 999 t or an index for
     "positional". Division by sigma and the shift of data from [0, 1] are the preconditioning's: `precond.ve` for VE,
-    `continuous.eps` for VP and sub-VP.
+    `precond.score_sde.eps` for VP and sub-VP.
 
     Raises: ValueError for an option that is none of the choices, and for one that the others leave without effect.
+    Reference: Song et al. 2021, Appendix H, and the authors' configurations.
+    Example:
+      >>> network(NCSNPP).encoder_type, network(DDPM).resblock_updown
+      ('residual', False)
     """
-    check(options)
+    _check(options)
     ddpm = options.name == "ddpm"
     fourier = options.embedding_type == "fourier" and not ddpm
     return SongUNet(
-        options.image_size,
-        options.num_channels,
-        options.num_channels,
+        **frame_options(options),
         model_channels=options.nf,
-        channel_mult=options.ch_mult,
-        num_blocks=options.num_res_blocks,
-        attn_resolutions=options.attn_resolutions,
-        dropout=options.dropout,
         embedding_type="fourier" if fourier else "positional",
         channel_mult_noise=2 if fourier else 1,
-        encoder_type=ENCODER[options.progressive_input],
-        decoder_type=DECODER[options.progressive],
-        encoder_combine=options.progressive_combine,
-        resample_filter=options.fir_kernel if options.fir else None,
         down_filter="convolve",
         resblock_updown=options.resblock_type == "biggan" and not ddpm,
-        resample_conv=options.resamp_with_conv,
         skip_scale=0.5**0.5 if options.skip_rescale and not ddpm else 1.0,
         group_channels=1 if ddpm else 4,
         nonlinearity=options.nonlinearity,
-        conditional=options.conditional,
     )
 
 
-def check(options: Options) -> None:
+def frame_options(options: Any) -> dict[str, Any]:
+    """Map the options that score SDE's and DDGAN's networks share to those of `UNetFrame`.
+
+    Example:
+      >>> frame_options(NCSNPP)["encoder_type"], frame_options(DDPMPP)["resample_filter"]
+      ('residual', None)
+    """
+    return {
+        "img_resolution": options.image_size,
+        "in_channels": options.num_channels,
+        "out_channels": options.num_channels,
+        "channel_mult": options.ch_mult,
+        "num_blocks": options.num_res_blocks,
+        "attn_resolutions": options.attn_resolutions,
+        "dropout": options.dropout,
+        "conditional": options.conditional,
+        "encoder_type": ENCODER[options.progressive_input],
+        "decoder_type": DECODER[options.progressive],
+        "encoder_combine": options.progressive_combine,
+        "resample_filter": options.fir_kernel if options.fir else None,
+        "resample_conv": options.resamp_with_conv,
+    }
+
+
+def _check(options: Options) -> None:
     """Raise ValueError for an option that is none of the choices, and for one that the others leave without effect."""
     check_choices(options)
     check_taps("fir_kernel", options.fir_kernel)
@@ -124,7 +139,7 @@ def check(options: Options) -> None:
 
 
 def load_score_sde(path: str | Path, options: Options) -> tuple[SongUNet, Params]:
-    """A published model's averaged parameters, ready for `precond.denoiser` or `continuous.score`.
+    """Load a published model's averaged parameters, ready for `precond.denoiser` or `precond.score_sde.score`.
 
     Args:
       path: a `.pth` of the PyTorch port, or a msgpack checkpoint of the original Flax code.
@@ -132,13 +147,17 @@ def load_score_sde(path: str | Path, options: Options) -> tuple[SongUNet, Params
     Returns: (net, params), float32.
     Raises: CheckpointFormatError (a ValueError) naming what is missing, unknown, or of another shape; OSError.
     Reference: Song et al. 2021. Tested on small files of both formats; the published ones could not be had here.
+    Example:
+      >>> load_score_sde("no.pth", NCSNPP)
+      Traceback (most recent call last):
+      FileNotFoundError: [Errno 2] No such file or directory: 'no.pth'
     """
     net = network(options)
-    with torch_file.mapped(path) as data:
+    with torch_file.memory_map(path) as data:
         is_torch = data[:2] in (b"PK", b"\x80\x02")
     try:
         if is_torch:
-            return net, params_of_torch(net, averaged(torch_file.load(path)))
+            return net, params_of_torch(net, _averaged(torch_file.load(path)))
         tree = flax_msgpack.load(path)
         if not isinstance(tree.get("params_ema"), Mapping):
             raise CheckpointFormatError(f"holds no params_ema, only {', '.join(sorted(map(str, tree))[:5])}")
@@ -147,8 +166,8 @@ def load_score_sde(path: str | Path, options: Options) -> tuple[SongUNet, Params
         raise CheckpointFormatError(f"{Path(path).name}: {error}") from None
 
 
-def averaged(checkpoint: Any) -> dict[str, np.ndarray]:
-    """The state dict of a port's checkpoint with the moving averages in the place of the trained parameters.
+def _averaged(checkpoint: Any) -> dict[str, np.ndarray]:
+    """The state dict of a port's checkpoint, with the moving averages instead of the trained parameters.
 
     The averages are a bare list, in the order of the trained parameters; Fourier frequencies are not among them.
     """

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.state_dict import abstract_params, to_params, unwrapped
-from jaxdiff.nets.unet_frame import UNetFrame
-from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
+from jaxdiff.interop.state_dict import abstract_params, float_params, unwrap
+from jaxdiff.nets.unet.song import SongUNet
+from jaxdiff.nets.unet.song_frame import UNetFrame
 from jaxdiff.types import Params
 
 RESIDUAL = {
@@ -37,23 +36,41 @@ class Part(NamedTuple):
 
 
 def params_of_torch(net: SongUNet, state_dict: Mapping[str, np.ndarray]) -> Params:
-    """Parameters from the port's state dict.
+    """Map the PyTorch port's state dict to params.
 
+    Args:
+      net: the network, as `score_sde.network` makes it.
+      state_dict: name -> array, "all_modules.7.Conv_0.weight" and so on; sigmas are dropped.
+    Returns: params, float32 or better.
     Raises: CheckpointFormatError naming what is missing, unknown, or of another shape.
+    Reference: Song et al. 2021, the authors' score_sde_pytorch.
+    Example:
+      >>> params_of_torch(SongUNet(8, 1, 1, model_channels=8), {"all_modules.99.weight": np.zeros(1)})
+      Traceback (most recent call last):
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: the network has no all_modules.99.weight
     """
-    named = {f"all_modules.{index}": part for index, part in enumerate(parts(net))}
-    arrays = {name: value for name, value in unwrapped(state_dict).items() if not name.endswith("sigmas")}
-    return _to_params(net, rename(arrays if net.conditional else without_time(arrays), named))
+    named = {f"all_modules.{index}": part for index, part in enumerate(original_modules(net))}
+    arrays = {name: value for name, value in unwrap(state_dict).items() if not name.endswith("sigmas")}
+    return _to_params(net, arrays, named)
 
 
 def params_of_flax(net: SongUNet, params: Mapping[str, Any]) -> Params:
-    """Parameters from the original's nested params, such as `params_ema` of its checkpoints.
+    """Map the original's nested params, in Flax, to params.
 
+    Args:
+      net: as `params_of_torch`.
+      params: such as `params_ema` of its checkpoints.
+    Returns: params, float32 or better.
     Raises: CheckpointFormatError as `params_of_torch`.
+    Reference: Song et al. 2021, the authors' score_sde.
+    Example:
+      >>> params_of_flax(SongUNet(8, 1, 1, model_channels=8), {"Conv_99": {"bias": np.zeros(1)}})
+      Traceback (most recent call last):
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: the network has no Conv_99.bias
     """
     count: Counter[str] = Counter()
     named = {}
-    for part in parts(net):
+    for part in original_modules(net):
         named[f"{part.kind}_{count[part.kind]}"] = part
         count[part.kind] += 1
     arrays = {}
@@ -65,18 +82,30 @@ def params_of_flax(net: SongUNet, params: Mapping[str, Any]) -> Params:
         elif name in ("kernel", "w"):
             value = value.T
         arrays[".".join([*modules, {"kernel": "weight", "w": "weight", "scale": "weight"}.get(name, name)])] = value
-    return _to_params(net, rename(arrays if net.conditional else without_time(arrays), named))
+    return _to_params(net, arrays, named)
 
 
-def without_time(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Without what a network that is not told the noise level carries all the same: layers that it never uses."""
+def drop_time_layers(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Drop the layers of the noise level, which an unconditional network carries all the same and never uses.
+
+    Example:
+      >>> list(drop_time_layers({"all_modules.3.Dense_0.weight": 1, "all_modules.3.Conv_0.weight": 2}))
+      ['all_modules.3.Conv_0.weight']
+    """
     return {
         name: a for name, a in arrays.items() if ".Dense_0." not in name and not re.fullmatch(TIME_FREQUENCIES, name)
     }
 
 
-def parts(net: UNetFrame) -> Iterator[Part]:
-    """All modules that the original counts, in the order in which it makes them; some may have no parameters."""
+def original_modules(net: UNetFrame) -> Iterator[Part]:
+    """List all modules that the original counts, in the order in which it makes them; some may have no parameters.
+
+    Args:
+      net: a `SongUNet` or a DDGAN `Generator`.
+    Example:
+      >>> [part.ours for part in original_modules(SongUNet(8, 1, 1, channel_mult=(1,), num_blocks=1))][:4]
+      ['map_layer0', 'map_layer1', 'enc.8x8_conv', 'enc.8x8_block0']
+    """
     suffix = "" if net.group_channels == 1 else "pp"  # DDPM's own network has its own classes
     residual = f"ResnetBlock{'BigGAN' if net.resblock_updown else 'DDPM'}{suffix}"
 
@@ -93,38 +122,46 @@ def parts(net: UNetFrame) -> Iterator[Part]:
     if net.conditional:
         yield from [Part("Dense", "map_layer0"), Part("Dense", "map_layer1")]
     last = len(net.channel_mult) - 1
-    for level in range(last + 1):
-        res = net.img_resolution >> level
+    for halvings in range(last + 1):
+        res = net.img_resolution >> halvings
         prefix = f"enc.{res}x{res}"
-        if level == 0:
+        if halvings == 0:
             yield Part("Conv", f"{prefix}_conv")
         else:
             yield from resampling(f"{prefix}_down", "Downsample")
-        if level and net.encoder_type == "skip":
+        if halvings and net.encoder_type == "skip":
             yield Part("Combine", f"{prefix}_aux_skip")
-        if level and net.encoder_type == "residual":
+        if halvings and net.encoder_type == "residual":
             yield Part("Downsample", f"{prefix}_aux_residual")
         for index in range(net.num_blocks):
             yield from block(f"{prefix}_block{index}", res in net.attn_resolutions)
-    for level in range(last, -1, -1):
-        res = net.img_resolution >> level
+    for halvings in range(last, -1, -1):
+        res = net.img_resolution >> halvings
         prefix = f"dec.{res}x{res}"
-        if level == last:
+        if halvings == last:
             yield from [*block(f"{prefix}_in0", True), *block(f"{prefix}_in1")]
         else:
             yield from resampling(f"{prefix}_up", "Upsample")
         for index in range(net.num_blocks + 1):
             yield from block(f"{prefix}_block{index}", index == net.num_blocks and res in net.attn_resolutions)
-        if level != last and net.decoder_type == "residual":
+        if halvings != last and net.decoder_type == "residual":
             yield Part("Upsample", f"{prefix}_aux_residual")
-        if level == 0 or net.decoder_type == "skip" or (level == last and net.decoder_type == "residual"):
+        if halvings == 0 or net.decoder_type == "skip" or (halvings == last and net.decoder_type == "residual"):
             yield from [Part("GroupNorm", f"{prefix}_aux_norm"), Part("Conv", f"{prefix}_aux_conv")]
 
 
-def rename(arrays: Mapping[str, np.ndarray], named: Mapping[str, Part]) -> dict[str, np.ndarray]:
-    """Arrays in the port's layout under the names that `published_name` gives our params; `named` tells the modules.
+def rename_arrays(arrays: Mapping[str, np.ndarray], named: Mapping[str, Part]) -> dict[str, np.ndarray]:
+    """Rename arrays in the port's layout as `published_name` names our params.
 
+    Args:
+      arrays: name -> array.
+      named: the port's name of a module -> its `Part`.
+    Returns: our published name -> array, queries, keys and values as one.
     Raises: CheckpointFormatError naming what belongs to no part.
+    Example:
+      >>> named = {"all_modules.3": Part("Conv", "enc.8x8_conv")}
+      >>> list(rename_arrays({"all_modules.3.weight": np.zeros((2, 1, 3, 3))}, named))
+      ['enc.8x8_conv.weight']
     """
     renamed, queries = {}, set()
     for name, value in arrays.items():
@@ -150,9 +187,6 @@ def rename(arrays: Mapping[str, np.ndarray], named: Mapping[str, Part]) -> dict[
     return renamed
 
 
-def _to_params(net: SongUNet, renamed: Mapping[str, np.ndarray]) -> Params:
-    try:
-        params = to_params(renamed, abstract_params(net))
-    except ValueError as error:
-        raise CheckpointFormatError(str(error)) from None
-    return jax.tree.map(lambda a: jnp.asarray(a, jnp.promote_types(a.dtype, jnp.float32)), params)
+def _to_params(net: SongUNet, arrays: Mapping[str, np.ndarray], named: Mapping[str, Part]) -> Params:
+    arrays = arrays if net.conditional else drop_time_layers(arrays)
+    return float_params(rename_arrays(arrays, named), abstract_params(net))

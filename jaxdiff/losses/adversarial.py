@@ -5,17 +5,18 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.losses.per_example import sum_pixels
 from jaxdiff.types import Array, Batch, Float
 
 
 def real_loss(logits: Float[Array, " B"]) -> Float[Array, " B"]:
-    """-log sigmoid(logits): the discriminator's loss of real examples, and the generator's of its own.
+    """Compute -log sigmoid(logits): the discriminator's loss of real examples, and the generator's of its own.
 
     Args:
       logits: [B], large where the discriminator believes.
     Returns: [B], softplus(-logits).
     Raises: ValueError when logits are not [B].
-    Reference: Goodfellow et al. 2014, section 3, for the generator's; Xiao et al. 2022, 3.2.
+    Reference: Goodfellow et al. 2014, section 3, for the generator's; Xiao et al. 2022, Eq. 5.
     Example:
       >>> round(real_loss(jnp.zeros(1)).item(), 4)
       0.6931
@@ -24,10 +25,13 @@ def real_loss(logits: Float[Array, " B"]) -> Float[Array, " B"]:
 
 
 def fake_loss(logits: Float[Array, " B"]) -> Float[Array, " B"]:
-    """-log(1 - sigmoid(logits)): the discriminator's loss of generated examples, softplus(logits).
+    """Compute -log(1 - sigmoid(logits)): the discriminator's loss of generated examples.
 
-    Args, Returns, Raises: as `real_loss`.
-    Reference: Xiao et al. 2022, section 3.2.
+    Args:
+      logits: [B].
+    Returns: [B], softplus(logits).
+    Raises: ValueError when logits are not [B].
+    Reference: Xiao et al. 2022, Eq. 5.
     Example:
       >>> bool(fake_loss(jnp.array([9.0]))[0] == real_loss(jnp.array([-9.0]))[0])
       True
@@ -38,7 +42,7 @@ def fake_loss(logits: Float[Array, " B"]) -> Float[Array, " B"]:
 def real_loss_with_r1(
     discriminate: Callable[[Batch], Float[Array, " B"]], x: Batch, gamma: float
 ) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
-    """(`real_loss`, R1) of real examples, whose forward pass they share.
+    """Compute `real_loss` and the R1 penalty of real examples in one forward pass.
 
     R1 = gamma / 2 * |grad_x sum_i D(x)_i|^2, one squared norm an example
 
@@ -49,9 +53,9 @@ def real_loss_with_r1(
       discriminate: x -> logits [B]; conditions are closed over.
       x: real examples [B, ...]; DDGAN's are x_{t-1}.
       gamma: weight, >= 0.
-    Returns: both [B].
+    Returns: (loss, penalty), [B] each.
     Raises: ValueError when gamma is negative, or logits are not [B].
-    Reference: Mescheder et al. 2018 (1801.04406), Eq. 9; Xiao et al. 2022, Appendix.
+    Reference: Mescheder et al. 2018 (1801.04406), Eq. 9; Xiao et al. 2022, Appendix C.
     Example:
       >>> _, r1 = real_loss_with_r1(lambda x: jnp.sum(3 * x, axis=1), jnp.ones((2, 2)), gamma=2.0)
       >>> r1.tolist()
@@ -61,7 +65,7 @@ def real_loss_with_r1(
         raise ValueError(f"gamma must be at least 0, got {gamma}")
     logits, pullback = jax.vjp(lambda x: _per_example(discriminate(x)), x)
     (gradient,) = pullback(jnp.ones_like(logits))
-    return real_loss(logits), gamma / 2 * jnp.sum(jnp.square(gradient), axis=tuple(range(1, x.ndim)))
+    return real_loss(logits), gamma / 2 * sum_pixels(jnp.square(gradient))
 
 
 def _per_example(logits: Array) -> Array:

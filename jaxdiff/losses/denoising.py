@@ -1,78 +1,47 @@
 """Denoising score matching as EDM writes it: a level, a weight, a squared error in x0.
 
-A loss takes the level and the noise that were drawn; the functions that draw a level take a uniform or normal number.
+A loss takes the level and the noise that were drawn; `jaxdiff.timesteps` draws levels.
 """
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from jaxdiff import schedules
-from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, checked, expand, floating, positive
-
-
-def lognormal_sigma(normal: ArrayLike, p_mean: float = -1.2, p_std: float = 1.2) -> Array:
-    """sigma = exp(P_mean + P_std * n): EDM's training levels from a standard normal draw.
-
-    Args:
-      normal: n ~ N(0, 1), usually [B].
-      p_mean, p_std: of log(sigma) in data units; the defaults are the paper's for every data set.
-    Returns: levels in the shape of `normal`, > 0.
-    Reference: Karras et al. 2022, Table 1, "Noise distribution"; Fig. 5a for the choice.
-    Example:
-      >>> float(lognormal_sigma(0.0, p_mean=0.0))
-      1.0
-    """
-    return jnp.exp(p_mean + p_std * floating(normal))
-
-
-def ve_sigma(uniform: ArrayLike, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Array:
-    """sigma = sigma_min * (sigma_max / sigma_min)^u: log-uniform levels, u ~ U[0, 1].
-
-    Reference: Karras et al. 2022, Table 1, "Noise distribution", column VE.
-    Example:
-      >>> float(ve_sigma(0.5, sigma_min=1.0, sigma_max=4.0))
-      2.0
-    """
-    return sigma_min * (sigma_max / sigma_min) ** jnp.asarray(uniform)
-
-
-def vp_sigma(uniform: ArrayLike, beta_d: float = 19.9, beta_min: float = 0.1, epsilon_t: float = 1e-5) -> Array:
-    """sigma(t) of the VP schedule at t = 1 - u * (1 - epsilon_t), u ~ U[0, 1].
-
-    Reference: Karras et al. 2022, Table 1, "Noise distribution", column VP.
-    Example:
-      >>> bool(vp_sigma(0.0) > vp_sigma(1.0))
-      True
-    """
-    return schedules.vp(beta_d, beta_min).sigma(1 + jnp.asarray(uniform) * (epsilon_t - 1))
+from jaxdiff.losses.per_example import check_scalars, check_shape, mean_pixels
+from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Float, as_floating, check_outputs, check_positive, expand
 
 
 def edm_weight(sigma: ArrayLike, sigma_data: float = 0.5) -> Array:
-    """lambda(sigma) = (sigma^2 + sd^2) / (sigma * sd)^2, which gives every level the same initial loss.
+    """Return EDM's weight lambda = (sigma^2 + sd^2) / (sigma sd)^2, with which every level has the same initial loss.
 
-    Reference: Karras et al. 2022, Table 1, "Loss weighting".
+    Args:
+      sigma: levels of any shape, > 0; sigma_data: sd, of the data.
+    Returns: in the shape of sigma.
+    Reference: Karras et al. 2022, Table 1, "Loss weighting"; it is 1 / c_out^2 (Eq. 144).
     Example:
       >>> float(edm_weight(0.5, sigma_data=0.5))
       8.0
     """
-    sigma = floating(sigma)
+    sigma = as_floating(sigma)
     return (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
 
 
 def inverse_variance(sigma: ArrayLike) -> Array:
-    """lambda(sigma) = 1 / sigma^2, the weight of the VP and VE losses: an unweighted squared error in eps.
+    """Return the weight lambda = 1 / sigma^2, the signal to noise ratio: an unweighted squared error in eps.
 
+    Returns: in the shape of sigma.
+    Reference: Karras et al. 2022, Table 1, "Loss weighting", columns VP and VE.
     Example:
       >>> float(inverse_variance(2.0))
       0.25
     """
-    return 1 / floating(sigma) ** 2
+    return 1 / as_floating(sigma) ** 2
 
 
 def snr_plus_one(sigma: ArrayLike) -> Array:
-    """lambda(sigma) = 1 / sigma^2 + 1; `inverse_variance` is the signal to noise ratio itself.
+    """Return the weight lambda = 1 / sigma^2 + 1, an unweighted squared error in v.
 
+    Returns: in the shape of sigma.
     Reference: Salimans & Ho 2022 (2202.00512), section 4.
     Example:
       >>> float(snr_plus_one(2.0))
@@ -82,8 +51,9 @@ def snr_plus_one(sigma: ArrayLike) -> Array:
 
 
 def truncated_snr(sigma: ArrayLike) -> Array:
-    """lambda(sigma) = max(1 / sigma^2, 1).
+    """Return the weight lambda = max(1 / sigma^2, 1), the larger of the squared errors in x0 and eps.
 
+    Returns: in the shape of sigma.
     Reference: Salimans & Ho 2022, section 4.
     Example:
       >>> float(truncated_snr(2.0))
@@ -99,7 +69,7 @@ def denoising_loss(
     noise: Batch,
     weight: Callable[[Array], Array] = inverse_variance,
 ) -> Float[Array, " B"]:
-    """lambda(sigma) * mean over pixels of (D(x0 + sigma * n, sigma) - x0)^2.
+    """Compute lambda(sigma) times the mean over pixels of (D(x0 + sigma n, sigma) - x0)^2.
 
     Args:
       denoise: D(x, sigma).
@@ -117,21 +87,22 @@ def denoising_loss(
       >>> denoising_loss(lambda x, sigma: x, x0, jnp.array([1.0, 2.0]), jnp.ones((2, 3))).tolist()
       [1.0, 1.0]
     """
-    if noise.shape != x0.shape:
-        raise ValueError(f"noise must have the shape of x0, {list(x0.shape)}, got {list(noise.shape)}")
-    if sigma.shape != x0.shape[:1]:
-        raise ValueError(f"sigma must have shape [{x0.shape[0]}], one level per example, got {list(sigma.shape)}")
-    error = jnp.square(checked(denoise)(x0 + expand(positive(sigma), x0) * noise, sigma) - x0)
-    return weight(sigma) * jnp.mean(error, axis=tuple(range(1, x0.ndim)))
+    check_shape(noise, x0)
+    check_scalars(x0, sigma)
+    error = jnp.square(check_outputs(denoise)(x0 + expand(check_positive(sigma), x0) * noise, sigma) - x0)
+    return weight(sigma) * mean_pixels(error)
 
 
 def edm_loss(
     denoise: Denoiser, x0: Batch, sigma: Float[Array, " B"], noise: Batch, *, sigma_data: float = 0.5
 ) -> Float[Array, " B"]:
-    """`denoising_loss` with EDM's weight; sigma from `lognormal_sigma`.
+    """Compute `denoising_loss` with EDM's weight; sigma is drawn by `timesteps.lognormal_sigma`.
 
-    Args: as `denoising_loss`; sigma_data is the standard deviation of the data.
+    Args:
+      denoise, x0, sigma, noise: of `denoising_loss`.
+      sigma_data: standard deviation of the data.
     Returns: [B].
+    Raises: ValueError as `denoising_loss`.
     Reference: Karras et al. 2022, Table 1, last column.
     Example:
       >>> x0 = jnp.zeros((1, 3))

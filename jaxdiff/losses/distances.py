@@ -5,15 +5,19 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, Batch, Float, floating
+from jaxdiff.types import Array, Batch, Float, as_floating
 
 Distance = Callable[[Batch, Batch], Float[Array, " B"]]
 """d(x, y) -> [B], >= 0 and 0 where x = y."""
 
 
 def l1(x: Batch, y: Batch) -> Float[Array, " B"]:
-    """mean over pixels of |x - y|.
+    """Compute the mean over pixels of |x - y|.
 
+    Args:
+      x, y: [B, ...].
+    Returns: [B].
+    Raises: ValueError when the shapes differ.
     Reference: Song et al. 2023, section 5; a mean as in the authors' code, so that it does not depend on resolution.
     Example:
       >>> l1(jnp.zeros((1, 2)), jnp.array([[1.0, -3.0]])).item()
@@ -23,8 +27,12 @@ def l1(x: Batch, y: Batch) -> Float[Array, " B"]:
 
 
 def l2(x: Batch, y: Batch) -> Float[Array, " B"]:
-    """mean over pixels of (x - y)^2.
+    """Compute the mean over pixels of (x - y)^2.
 
+    Args:
+      x, y: [B, ...].
+    Returns: [B].
+    Raises: ValueError when the shapes differ.
     Reference: Song et al. 2023, section 5; a mean as in the authors' code.
     Example:
       >>> l2(jnp.zeros((1, 2)), jnp.array([[1.0, -3.0]])).item()
@@ -34,8 +42,12 @@ def l2(x: Batch, y: Batch) -> Float[Array, " B"]:
 
 
 def linf(x: Batch, y: Batch) -> Float[Array, " B"]:
-    """max over pixels of |x - y|; its gradient goes to the first of the largest.
+    """Compute the maximum over pixels of |x - y|; its gradient goes to the first of the largest.
 
+    Args:
+      x, y: [B, ...].
+    Returns: [B].
+    Raises: ValueError when the shapes differ.
     Reference: the authors' code of Song et al. 2023 ("linf").
     Example:
       >>> linf(jnp.zeros((1, 2)), jnp.array([[1.0, -3.0]])).item()
@@ -48,16 +60,16 @@ def linf(x: Batch, y: Batch) -> Float[Array, " B"]:
 
 
 def pseudo_huber(x: Batch, y: Batch, c: float | None = None) -> Float[Array, " B"]:
-    """sqrt(|x - y|^2 + c^2) - c, |.|^2 a sum over pixels: squared where small, the Euclidean norm where large.
+    """Compute sqrt(|x - y|^2 + c^2) - c, |.|^2 a sum over pixels: squared where small, the norm where large.
 
     Args:
       x, y: [B, ...].
       c: where the one becomes the other, >= 0; 0 is the norm itself (its gradient at x = y is taken to be 0);
         0.00054 sqrt(d) for d pixels where not given.
     Returns: [B].
-    Raises: ValueError when c is negative.
-    Reference: Song & Dhariwal 2024 (2310.14189), section 3.3. Written without the difference, which
-      leaves no digits where |x - y| << c.
+    Raises: ValueError when c is negative, or the shapes differ.
+    Reference: Song & Dhariwal 2024 (2310.14189), section 3.3; evaluated as |x - y|^2 / (sqrt(...) + c), which
+      avoids cancellation error where |x - y| << c.
     Example:
       >>> pseudo_huber(jnp.zeros((1, 2)), jnp.array([[3.0, 4.0]]), c=0.0).item()
       5.0
@@ -74,12 +86,13 @@ def pseudo_huber(x: Batch, y: Batch, c: float | None = None) -> Float[Array, " B
 
 
 def resized(distance: Distance, size: int) -> Distance:
-    """`distance` of images [B, H, W, C] that were first resized to size x size: bilinear, pixels' centres aligned.
+    """Resize images to size x size before a distance: bilinear, pixels' centres aligned.
 
     Args:
       distance: d(x, y).
       size: height and width, >= 1; larger images are not blurred before.
-    Raises: ValueError when size is not positive, or what it is given are not images.
+    Returns: a distance of images [B, H, W, C].
+    Raises: ValueError when size is not positive; the distance refuses what are not images.
     Reference: Song et al. 2023, in the authors' code ("l2-32").
     Example:
       >>> resized(l2, 4)(jnp.ones((1, 2, 2, 1)), jnp.zeros((1, 2, 2, 1))).item()
@@ -100,4 +113,4 @@ def _difference(x: Batch, y: Batch) -> Float[Array, "B D"]:
     """x - y with what follows the batch axis flattened."""
     if x.shape != y.shape:
         raise ValueError(f"x and y must have the same shape, got {list(x.shape)} and {list(y.shape)}")
-    return (floating(x) - floating(y)).reshape(x.shape[0], -1)
+    return (as_floating(x) - as_floating(y)).reshape(x.shape[0], -1)

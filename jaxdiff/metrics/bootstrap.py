@@ -1,4 +1,4 @@
-"""Error bars by the bootstrap: how far a metric moves when images are drawn again from those that there are."""
+"""Error bars by the bootstrap: how far a metric moves when its images are resampled with replacement."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 def standard_error(
     statistic: Callable[[NDArray[np.intp]], float], num: int, resamples: int = 20, seed: int = 0
 ) -> float:
-    """Standard deviation of statistic(rows) over random rows, `num` of `num` with repetition.
+    """Estimate the standard deviation of statistic(rows) over random rows, `num` of `num` with replacement.
 
     Only the spread is used: a metric that is biased at finite sizes, such as the Frechet distance, is biased once more
-    in every resample. With 20 of them the error itself is known to about 16 %.
+    in every resample. With 20 of them the error itself has an error of about 16 %.
 
     Args:
       statistic: of the rows [num] of what the caller closes over.
-      num: of rows, >= 2; resamples: >= 2; seed: of the rows.
+      num: of rows, >= 2.
+      resamples: >= 2.
+      seed: of the rows.
     Raises: ValueError when num or resamples is below 2.
     Reference: Efron 1979.
     Example:

@@ -1,14 +1,17 @@
-"""Whether conditional samples show what was asked for: accuracy of a classifier that saw real images only."""
+"""Whether conditional samples show their class: accuracy of a classifier trained on real images only."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.svm import SVC
 
-from jaxdiff.metrics.features import rows
+from jaxdiff.imports import needs
+from jaxdiff.metrics.features import as_rows
+
+with needs("metrics", __name__):
+    from sklearn.svm import SVC
 
 
 def fit(images: ArrayLike, labels: ArrayLike) -> SVC:
-    """An RBF support vector classifier of digits.
+    """Fit an RBF support vector classifier of digits.
 
     Args:
       images: real images [N, ...] on the pixel scale 0 .. 16, for which gamma = 0.001 is meant.
@@ -20,20 +23,24 @@ def fit(images: ArrayLike, labels: ArrayLike) -> SVC:
       >>> fit(images, labels).predict([[14.0]]).tolist()
       [1]
     """
-    features = rows("images", images)
+    features = as_rows("images", images)
     return SVC(gamma=0.001).fit(features, _classes(labels, features))
 
 
 def accuracy(classifier: SVC, images: ArrayLike, labels: ArrayLike) -> float:
-    """Share of images [N, ...] to which the classifier gives their label [N]: 1 is best, chance 1 / classes.
+    """Compute the share of images to which the classifier gives their label: 1 is best, chance 1 / classes.
 
+    Args:
+      classifier: from `fit`.
+      images: [N, ...] on the scale of `fit`.
+      labels: [N] classes that they shall show.
     Raises: ValueError when sizes do not match each other or the classifier, or a pixel is not finite.
     Example:
       >>> images, labels = np.array([[0.0], [1.0], [15.0], [16.0]]), np.array([0, 0, 1, 1])
       >>> accuracy(fit(images, labels), images, [0, 0, 1, 0])
       0.75
     """
-    features = rows("images", images)
+    features = as_rows("images", images)
     if features.shape[1] != classifier.n_features_in_:
         raise ValueError(
             f"images must have the classifier's {classifier.n_features_in_} pixels, got {features.shape[1]}"

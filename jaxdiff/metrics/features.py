@@ -1,11 +1,11 @@
-"""Features: what every metric takes, one row an image."""
+"""Features: the input of every metric, one row an image."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def rows(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float64]:
-    """Features or images [N, ...] as float64 rows [N, d].
+def as_rows(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float64]:
+    """Convert features or images [N, ...] to float64 rows [N, d].
 
     Args:
       name: of the argument, for messages.
@@ -13,7 +13,7 @@ def rows(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float64]:
       least: smallest N that will do.
     Raises: ValueError when sizes are mixed, values are not finite numbers, or there are too few.
     Example:
-      >>> rows("images", np.zeros((5, 8, 8, 1), np.uint8)).shape
+      >>> as_rows("images", np.zeros((5, 8, 8, 1), np.uint8)).shape
       (5, 64)
     """
     try:
@@ -30,12 +30,12 @@ def rows(name: str, values: ArrayLike, least: int = 1) -> NDArray[np.float64]:
     return array.reshape(len(array), -1)
 
 
-def same_width(**sets: NDArray[np.float64]) -> None:
-    """Features that are compared must have one length.
+def check_same_width(**sets: NDArray[np.float64]) -> None:
+    """Check that features that are compared have one length.
 
     Raises: ValueError naming the sets and their lengths.
     Example:
-      >>> same_width(real=np.zeros((5, 2)), fake=np.zeros((3, 2)))
+      >>> check_same_width(real=np.zeros((5, 2)), fake=np.zeros((3, 2)))
     """
     widths = {name: features.shape[1] for name, features in sets.items()}
     if len(set(widths.values())) > 1:

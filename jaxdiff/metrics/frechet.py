@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxdiff.metrics.features import rows, same_width
+from jaxdiff.metrics.features import as_rows, check_same_width
 
 Matrix = NDArray[np.float64]
 
@@ -19,34 +19,39 @@ class FeatureStats(NamedTuple):
 
     @property
     def cov(self) -> Matrix:
-        """Unbiased covariance [d, d]; needs two features or more."""
+        """Compute the unbiased covariance [d, d].
+
+        Raises: ValueError for fewer than two features.
+        """
         if self.num < 2:
             raise ValueError(f"a covariance needs at least 2 features, got {self.num}")
         return self.scatter / (self.num - 1)
 
 
-def stats(features: ArrayLike) -> FeatureStats:
-    """Statistics of features [N, d]; images are flattened.
+def feature_stats(features: ArrayLike) -> FeatureStats:
+    """Compute the statistics of features [N, d]; images are flattened.
 
     Raises: ValueError when a feature is not finite or there is none.
     Example:
-      >>> s = stats([[0.0, 1.0], [2.0, 1.0]])
+      >>> s = feature_stats([[0.0, 1.0], [2.0, 1.0]])
       >>> s.mean.tolist(), s.cov.tolist()
       ([1.0, 1.0], [[2.0, 0.0], [0.0, 0.0]])
     """
-    features = rows("features", features)
+    features = as_rows("features", features)
     mean = features.mean(axis=0)
     centred = features - mean
     return FeatureStats(len(features), mean, centred.T @ centred)
 
 
 def merge(a: FeatureStats, b: FeatureStats) -> FeatureStats:
-    """Statistics of both sets together: a stream is `functools.reduce(merge, map(stats, batches))`.
+    """Merge the statistics of two sets: a stream is `functools.reduce(merge, map(feature_stats, batches))`.
 
+    Args:
+      a, b: from `feature_stats`.
     Raises: ValueError when the features have different lengths.
-    Reference: Chan, Golub & LeVeque 1979, which does not cancel as sums of squares do.
+    Reference: Chan, Golub & LeVeque 1979, which avoids the cancellation error of sums of squares.
     Example:
-      >>> merge(stats([[0.0], [1.0]]), stats([[5.0]])).mean.tolist()
+      >>> merge(feature_stats([[0.0], [1.0]]), feature_stats([[5.0]])).mean.tolist()
       [2.0]
     """
     if a.mean.shape != b.mean.shape:
@@ -57,7 +62,9 @@ def merge(a: FeatureStats, b: FeatureStats) -> FeatureStats:
 
 
 def frechet_distance(mean_1: ArrayLike, cov_1: ArrayLike, mean_2: ArrayLike, cov_2: ArrayLike) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2)).
+    """Compute the squared Frechet distance of two Gaussians.
+
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1^(1/2) S2 S1^(1/2))^(1/2))
 
     The trace of the root is the sum of the singular values of S1^(1/2) S2^(1/2), which two symmetric eigenvalue
     problems give for singular covariances too, without the square root of a nonsymmetric matrix.
@@ -83,29 +90,33 @@ def frechet_distance(mean_1: ArrayLike, cov_1: ArrayLike, mean_2: ArrayLike, cov
     return float(np.sum((m1 - m2) ** 2) + np.trace(s1) + np.trace(s2) - 2 * overlap)
 
 
-def between(a: FeatureStats, b: FeatureStats) -> float:
-    """`frechet_distance` of two sets of features.
+def distance_of_stats(a: FeatureStats, b: FeatureStats) -> float:
+    """Compute the `frechet_distance` of two sets of features from their statistics.
 
+    Args:
+      a, b: from `feature_stats`, of two features or more each.
     Example:
-      >>> between(stats([[0.0], [1.0], [2.0]]), stats([[1.0], [2.0], [3.0]]))
+      >>> distance_of_stats(feature_stats([[0.0], [1.0], [2.0]]), feature_stats([[1.0], [2.0], [3.0]]))
       1.0
     """
     return frechet_distance(a.mean, a.cov, b.mean, b.cov)
 
 
-def of_sets(a: ArrayLike, b: ArrayLike) -> float:
-    """`between` of two sets of features, [N, d] and [M, d], without a matrix [d, d] where one set is smaller than d.
+def distance_of_features(a: ArrayLike, b: ArrayLike) -> float:
+    """Compute the `frechet_distance` of two sets of features, without a matrix [d, d] where one is smaller than d.
 
     With S1 = A^T A and S2 = B^T B, of centred features over sqrt(N - 1), the trace of the root is the sum of the
-    singular values of A B^T; a set larger than d has a triangular factor of d rows in its place.
+    singular values of A B^T; a set larger than d is replaced by its triangular factor of d rows.
 
+    Args:
+      a, b: features [N, d] and [M, d]; images are flattened.
     Raises: ValueError when a feature is not finite, a set holds fewer than two, or the features differ in length.
     Example:
-      >>> round(of_sets([[0.0], [1.0], [2.0]], [[1.0], [2.0], [3.0]]), 12)
+      >>> round(distance_of_features([[0.0], [1.0], [2.0]], [[1.0], [2.0], [3.0]]), 12)
       1.0
     """
-    a, b = rows("a", a, least=2), rows("b", b, least=2)
-    same_width(a=a, b=b)
+    a, b = as_rows("a", a, least=2), as_rows("b", b, least=2)
+    check_same_width(a=a, b=b)
     centred = [(features - features.mean(axis=0)) / (len(features) - 1) ** 0.5 for features in (a, b)]
     factors = [np.linalg.qr(f, mode="r") if len(f) > f.shape[1] else f for f in centred]
     overlap = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False).sum()

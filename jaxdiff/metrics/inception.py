@@ -1,4 +1,4 @@
-"""Features of images by InceptionV3, over all devices: what FID, KID, Inception Score, precision and recall look at."""
+"""Features of images by InceptionV3, over all devices, for FID, KID, Inception Score, precision and recall."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
-from jaxdiff.nets.inception import InceptionV3
+from jaxdiff.nets.features.inception import InceptionV3
 from jaxdiff.types import Array, Params
 
 
@@ -26,17 +26,21 @@ class Features(NamedTuple):
 def extractor(
     params: Params, net: InceptionV3 = InceptionV3(), batch_size: int = 64, sharding: NamedSharding | None = None
 ) -> Callable[[NDArray[np.uint8]], Features]:
-    """A function of uint8 images [N, H, W, 1 or 3] to their features, one program for images of one size.
+    """Build a function of uint8 images [N, H, W, 1 or 3] to their features, one program for images of one size.
 
     Args:
       params: of net, as `interop.inception.load_inception` makes them.
       net: the network.
       batch_size: images at once over all devices; the last batch is filled up.
-      sharding: of a batch over devices, such as `train.sharding.split(mesh)`; None takes JAX's default device.
+      sharding: of a batch over devices, such as `sharding.batch_sharding(mesh)`; None takes JAX's default device.
     Returns: the function. It raises ValueError for images of another type or shape: floats on a scale of their own
       would pass as dark images.
     Raises: ValueError when batch_size is below 1 or does not divide by the devices.
     Reference: Heusel et al. 2017; the pixels 0 .. 255 go through the network's own resize.
+    Example:
+      >>> extractor({}, batch_size=1)(np.zeros((2, 8, 8, 3), np.float32))
+      Traceback (most recent call last):
+      ValueError: images must be a NumPy array of uint8, 0 .. 255, got float32
     """
     devices = 1 if sharding is None else sharding.mesh.size
     if batch_size < 1 or batch_size % devices:

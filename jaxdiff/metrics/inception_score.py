@@ -1,4 +1,4 @@
-"""The Inception Score: is a classifier sure of each image, and unsure of all together? It knows no real image."""
+"""The Inception Score: is a classifier sure of each image, and unsure of all together? It uses no real images."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax, logsumexp
 
-from jaxdiff.metrics.features import rows
+from jaxdiff.metrics.features import as_rows
 
 
 class InceptionScore(NamedTuple):
@@ -17,7 +17,7 @@ class InceptionScore(NamedTuple):
 
 
 def inception_score(logits: ArrayLike, splits: int = 10) -> InceptionScore:
-    """exp of the mean of KL(p(y | x) || p(y)), p(y) the mean of p(y | x) over a split's images.
+    """Compute exp(mean over images of KL(p(y | x) || p(y))), p(y) the mean of p(y | x) over a split's images.
 
     Args:
       logits: [N, classes]. Of the 1008 of FID's InceptionV3 without the bias, which the original implementation
@@ -29,7 +29,7 @@ def inception_score(logits: ArrayLike, splits: int = 10) -> InceptionScore:
       >>> round(inception_score([[99.0, 0.0], [0.0, 99.0]], splits=1).mean, 6)
       2.0
     """
-    values = rows("logits", logits)
+    values = as_rows("logits", logits)
     if not 1 <= splits <= len(values):
         raise ValueError(f"splits must be 1 to the {len(values)} images, got {splits}")
     scores = [_score(part) for part in np.array_split(values, splits)]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxdiff.metrics.features import rows, same_width
+from jaxdiff.metrics.features import as_rows, check_same_width
 
 
 class KID(NamedTuple):
@@ -21,7 +21,7 @@ class KID(NamedTuple):
 
 
 def squared_mmd(a: ArrayLike, b: ArrayLike) -> float:
-    """Unbiased estimate of E k(a, a') + E k(b, b') - 2 E k(a, b), with k(x, y) = (x . y / d + 1)^3.
+    """Estimate E k(a, a') + E k(b, b') - 2 E k(a, b) without bias, with k(x, y) = (x . y / d + 1)^3.
 
     Args:
       a, b: features [N, d] and [M, d], N and M >= 2; images are flattened.
@@ -32,18 +32,18 @@ def squared_mmd(a: ArrayLike, b: ArrayLike) -> float:
       >>> squared_mmd([[0.0], [0.0]], [[1.0], [1.0]])
       7.0
     """
-    a, b = rows("a", a, least=2), rows("b", b, least=2)
-    same_width(a=a, b=b)
+    a, b = as_rows("a", a, least=2), as_rows("b", b, least=2)
+    check_same_width(a=a, b=b)
     return _within(a) + _within(b) - 2 * float(_kernel(a, b).mean())
 
 
 def kid(real: ArrayLike, fake: ArrayLike, subsets: int = 100, size: int = 1_000, seed: int = 0) -> KID:
-    """`squared_mmd` averaged over random subsets of both sets, so that 50,000 images fit in memory and time.
+    """Average `squared_mmd` over random subsets of both sets, so that 50,000 images fit in memory and time.
 
     Args:
       real, fake: features [N, d] and [M, d].
-      subsets: how many; size: of each, without repetition, at most the smaller set. 100 of 1,000 are what Binkowski
-        et al. take.
+      subsets: how many, >= 2.
+      size: of each, without replacement, at most the smaller set. Binkowski et al. take 100 subsets of 1,000.
       seed: of the subsets.
     Raises: ValueError when there are fewer than 2 features, subsets or images a subset, or shapes do not fit.
     Reference: Binkowski et al. 2018, section 4. Many papers report 1,000 times this value.
@@ -52,8 +52,8 @@ def kid(real: ArrayLike, fake: ArrayLike, subsets: int = 100, size: int = 1_000,
       >>> kid(real, real + 1, subsets=5, size=100).mean > 1
       True
     """
-    real, fake = rows("real", real, least=2), rows("fake", fake, least=2)
-    same_width(real=real, fake=fake)
+    real, fake = as_rows("real", real, least=2), as_rows("fake", fake, least=2)
+    check_same_width(real=real, fake=fake)
     if subsets < 2 or size < 2:
         raise ValueError(f"subsets and size must be at least 2, got {subsets}, {size}")
     smaller = min(len(real), len(fake))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.nets.vgg import VGG16
+from jaxdiff.nets.features.vgg import VGG16
 from jaxdiff.types import Array, Batch, Float, Params
 
 # Mean and standard deviation of ImageNet's channels (0.485, 0.456, 0.406; 0.229, 0.224, 0.225), for images in [-1, 1].
@@ -16,7 +16,9 @@ EPS = 1e-10
 def lpips(
     params: Params, x: Batch, y: Batch, net: VGG16 = VGG16(), side: int | None = None
 ) -> Float[Array, " B"]:  # fmt: skip
-    """d(x, y) = sum_l mean_{h,w} sum_c w_lc (u_lc(x) - u_lc(y))^2, u_l = f_l / (|f_l| + 1e-10) over channels.
+    """Compute the perceptual distance of pairs of images.
+
+    d(x, y) = sum_l mean_{h,w} sum_c w_lc (u_lc(x) - u_lc(y))^2,  u_l = f_l / (|f_l| + 1e-10) over channels
 
     f_l are VGG-16's activations at five resolutions, w_l >= 0 weights learned from human judgements.
 

@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.neighbors import NearestNeighbors
 
-from jaxdiff.metrics.features import rows, same_width
+from jaxdiff.imports import needs
+from jaxdiff.metrics.features import as_rows, check_same_width
+
+with needs("metrics", __name__):
+    from sklearn.neighbors import NearestNeighbors
 
 
 class Memorisation(NamedTuple):
@@ -21,22 +24,24 @@ class Memorisation(NamedTuple):
 
 
 def nearest_distance(points: ArrayLike, train: ArrayLike) -> NDArray[np.float64]:
-    """Euclidean distance of each point to the nearest training point, [N]; exactly 0 for a copy.
+    """Compute the Euclidean distance of each point to the nearest training point, [N]; exactly 0 for a copy.
 
+    Args:
+      points, train: features [N, d] and [M, d]; images are flattened.
     Raises: ValueError when shapes do not fit or a feature is not finite.
     Example:
       >>> nearest_distance([[0.0], [3.0]], [[1.0], [10.0]]).tolist()
       [1.0, 2.0]
     """
-    points, train = rows("points", points), rows("train", train)
-    same_width(points=points, train=train)
+    points, train = as_rows("points", points), as_rows("train", train)
+    check_same_width(points=points, train=train)
     nearest = NearestNeighbors(n_neighbors=1).fit(train).kneighbors(points, return_distance=False)[:, 0]
     # The search expands |a - b|^2, which leaves copies at 1e-7; the difference itself does not.
     return np.linalg.norm(points - train[nearest], axis=1)
 
 
 def memorisation(samples: ArrayLike, train: ArrayLike, heldout: ArrayLike) -> Memorisation:
-    """Nearest-training-neighbour distances of samples beside those of held-out images.
+    """Compare samples' distances to their nearest training image with those of held-out images.
 
     share_near_copies = mean over samples of [distance <= the 1 % quantile of the held-out images' distances]
 

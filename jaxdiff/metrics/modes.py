@@ -1,4 +1,4 @@
-"""How many modes of known data are reached, and how evenly: labelled data, Gaussian mixtures, stacked digits."""
+"""How many modes of the data are reached, and how evenly: labelled data, Gaussian mixtures, stacked digits."""
 
 from typing import NamedTuple, Protocol
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 
-from jaxdiff.metrics.features import rows, same_width
+from jaxdiff.metrics.features import as_rows, check_same_width
 
 NUM_STACKED = 25_600
 """Samples by which 1,000 modes are counted (Metz et al. 2017; PacGAN and others take 26,000)."""
@@ -31,11 +31,12 @@ class MixtureCoverage(NamedTuple):
 class Classifier(Protocol):
     """As scikit-learn's: rows [N, d] to classes [N]."""
 
-    def predict(self, features: NDArray[np.float64]) -> NDArray: ...
+    def predict(self, features: NDArray[np.float64]) -> NDArray:
+        """Return the class of each row."""
 
 
 def coverage(labels: ArrayLike, num_modes: int, target: ArrayLike | None = None) -> Coverage:
-    """Modes hit, and KL(p || q) = sum_k p_k log(p_k / q_k), p the share of samples in mode k.
+    """Count the modes that are reached, and compute KL(p || q) = sum_k p_k log(p_k / q_k), p_k the share of mode k.
 
     N perfect samples of K equal modes have a KL of about (K - 1) / (2 N), and miss K exp(-N / K) modes.
 
@@ -62,24 +63,26 @@ def coverage(labels: ArrayLike, num_modes: int, target: ArrayLike | None = None)
     return Coverage(int(np.count_nonzero(counts)), float(np.sum(rel_entr(counts / labels.size, q / q.sum()))))
 
 
-def of_mixture(samples: ArrayLike, means: ArrayLike, std: float, within: float = 3.0) -> MixtureCoverage:
-    """How samples cover equal isotropic Gaussians.
+def mixture_coverage(samples: ArrayLike, means: ArrayLike, std: float, within: float = 3.0) -> MixtureCoverage:
+    """Measure how samples cover equal isotropic Gaussians.
 
     A sample belongs to the nearest mean, and is of high quality within `within` standard deviations of it.
 
     Args:
-      samples: [N, d]; means: [K, d]; std: of every Gaussian, > 0.
+      samples: [N, d].
+      means: [K, d].
+      std: of every Gaussian, > 0.
       within: 3 as Srivastava et al. 2017 have it; Azadi et al. 2019, whose data `data.gaussians` are, take 4. Of true
         samples in two dimensions 98.9 % are within 3, and 99.97 % within 4.
     Returns: modes with at least one sample of high quality; KL to uniform of all samples' modes; the share.
     Raises: ValueError when shapes do not fit, a number is not finite, or std or within is not positive.
     Reference: Srivastava et al. 2017 (VEEGAN, 1705.07761), section 5.1; the KL is PacGAN's (Lin et al. 2018), 4.1.
     Example:
-      >>> of_mixture([[0.1], [0.9], [5.0]], means=[[0.0], [1.0], [5.5]], std=0.1)._replace(kl=0.0)
+      >>> mixture_coverage([[0.1], [0.9], [5.0]], means=[[0.0], [1.0], [5.5]], std=0.1)._replace(kl=0.0)
       MixtureCoverage(modes=2, kl=0.0, high_quality=0.6666666666666666)
     """
-    samples, means = rows("samples", samples), rows("means", means)
-    same_width(samples=samples, means=means)
+    samples, means = as_rows("samples", samples), as_rows("means", means)
+    check_same_width(samples=samples, means=means)
     if not (std > 0 and within > 0):
         raise ValueError(f"std and within must be positive, got {std} and {within}")
     distance = np.linalg.norm(samples[:, None] - means[None], axis=2)
@@ -93,29 +96,42 @@ def of_mixture(samples: ArrayLike, means: ArrayLike, std: float, within: float =
 
 
 def stacked_labels(images: ArrayLike, classifier: Classifier) -> NDArray[np.int64]:
-    """100 a + 10 b + c of images whose three channels show the digits a, b and c.
+    """Label images whose three channels show the digits a, b and c: 100 a + 10 b + c.
 
     Args:
-      images: [N, H, W, 3] on the scale that the classifier knows: 0 .. 16 for `metrics.classifier.fit` of digits.
+      images: [N, H, W, 3] on the scale of the classifier's: 0 .. 16 for `classifier.fit` of digits.
       classifier: of single digits, each a row of H W pixels.
     Returns: [N].
     Raises: ValueError when images do not have three channels, or their size is not the classifier's.
     Reference: Metz et al. 2017, 3.3.
+    Example: a classifier that returns a digit's first pixel
+      >>> from types import SimpleNamespace
+      >>> first = SimpleNamespace(predict=lambda rows: rows[:, 0].astype(int))
+      >>> stacked_labels(np.array([1.0, 2.0, 3.0]).reshape(1, 1, 1, 3), first).tolist()
+      [123]
     """
     array = np.asarray(images, np.float64)
     if array.ndim != 4 or array.shape[-1] != 3:
         raise ValueError(f"images must be [N, H, W, 3], one digit a channel, got shape {list(array.shape)}")
-    digits = [classifier.predict(rows("images", array[..., channel])) for channel in range(3)]
+    digits = [classifier.predict(as_rows("images", array[..., channel])) for channel in range(3)]
     return (
         np.asarray(digits[0], np.int64) * 100 + np.asarray(digits[1], np.int64) * 10 + np.asarray(digits[2], np.int64)
     )
 
 
-def of_stacked(images: ArrayLike, classifier: Classifier) -> Coverage:
-    """Which of the 1,000 modes of stacked digits are reached, and KL to uniform; take `NUM_STACKED` images.
+def stacked_coverage(images: ArrayLike, classifier: Classifier) -> Coverage:
+    """Count which of the 1,000 modes of stacked digits are reached, and compute the KL to uniform.
 
-    Args, Raises: as `stacked_labels`.
+    Args:
+      images: [N, H, W, 3], as `stacked_labels` has them; papers take N = `NUM_STACKED`.
+      classifier: of single digits.
+    Raises: ValueError as `stacked_labels`.
     Reference: Metz et al. 2017, 3.3; Xiao et al. 2022, section 5.3. The classifier misreads some digits, so that a few
-      modes may be its errors: see what real images reach.
+      modes may be its errors: compare with what real images reach.
+    Example: a classifier that returns a digit's first pixel
+      >>> from types import SimpleNamespace
+      >>> first = SimpleNamespace(predict=lambda rows: rows[:, 0].astype(int))
+      >>> stacked_coverage(np.arange(6.0).reshape(2, 1, 1, 3), first).modes
+      2
     """
     return coverage(stacked_labels(images, classifier), STACKED_MODES)

@@ -4,9 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import pairwise_distances_chunked
 
-from jaxdiff.metrics.features import rows, same_width
+from jaxdiff.imports import needs
+from jaxdiff.metrics.features import as_rows, check_same_width
+
+with needs("metrics", __name__):
+    from sklearn.metrics import pairwise_distances_chunked
 
 
 class PRDC(NamedTuple):
@@ -28,7 +31,7 @@ class Neighbourhoods(NamedTuple):
 
 
 def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
-    """How much of `fake` lies within the manifold of `real`, and the other way round.
+    """Measure how much of `fake` lies within the manifold of `real`, and the other way round.
 
     With r_k(x) the distance of x to its k-th nearest neighbour in its own set:
     precision = mean over fake y of [some real x has |x - y| <= r_k(x)];  recall the same with the sets exchanged
@@ -36,8 +39,8 @@ def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
 
     Args:
       real, fake: features [N, d] and [M, d]; images are flattened.
-      k: neighbours, 1 <= k < min(N, M). 3 is what Kynkaanniemi et al. use for images, 5 what
-        Naeem et al. use; precision, recall and coverage grow with k.
+      k: neighbours, 1 <= k < min(N, M); Kynkaanniemi et al. take 3 for images, Naeem et al. 5. Precision, recall and
+        coverage grow with k.
     Returns: the four numbers; distances are made in chunks, so that memory stays linear in N and M.
     Raises: ValueError when k or the shapes do not fit, or a feature is not finite.
     Reference: Kynkaanniemi et al. 2019 (arXiv 1904.06991), Eq. 1 and 2; Naeem et al. 2020 (arXiv 2002.09797), Eq. 3, 4.
@@ -56,15 +59,17 @@ def prdc(real: ArrayLike, fake: ArrayLike, k: int = 3) -> PRDC:
 
 
 def neighbourhoods(real: ArrayLike, fake: ArrayLike, k: int = 3) -> Neighbourhoods:
-    """What `prdc` takes the means of, for error bars that leave the manifolds as they are.
+    """Compute what `prdc` takes the means of, for error bars that leave the manifolds as they are.
 
-    Args, Raises: as `prdc`.
+    Args:
+      real, fake, k: as `prdc`.
+    Raises: ValueError as `prdc`.
     Example:
       >>> neighbourhoods([[0.0], [1.0], [9.0]], [[0.5], [5.0]], k=1).balls.tolist()
       [2, 1]
     """
-    real, fake = rows("real", real), rows("fake", fake)
-    same_width(real=real, fake=fake)
+    real, fake = as_rows("real", real), as_rows("fake", fake)
+    check_same_width(real=real, fake=fake)
     if not 1 <= k < min(len(real), len(fake)):
         raise ValueError(f"k must be at least 1 and below both set sizes {len(real)}, {len(fake)}, got {k}")
     radius_real, radius_fake = _radius(real, k), _radius(fake, k)

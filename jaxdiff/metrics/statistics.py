@@ -1,5 +1,6 @@
-"""Reference statistics in the published forms: an .npz with the mean `mu` and the covariance `sigma` of features, or
-with the features themselves, `pool_3`.
+"""Reference statistics in the published forms.
+
+An .npz has the mean `mu` and the covariance `sigma` of features, or the features themselves, `pool_3`.
 """
 
 import zipfile
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxdiff.metrics.frechet import FeatureStats, stats
+from jaxdiff.metrics.frechet import FeatureStats, feature_stats
 
 
 class Gaussian(NamedTuple):
@@ -19,10 +20,14 @@ class Gaussian(NamedTuple):
     cov: NDArray[np.float64]
 
 
-def arrays(path: str | Path) -> tuple[str, ...]:
-    """Names of the arrays in an .npz, of which none is read.
+def array_names(path: str | Path) -> tuple[str, ...]:
+    """List the names of the arrays in an .npz, without reading any.
 
     Raises: ValueError when it is no such file.
+    Example:
+      >>> array_names(__file__)
+      Traceback (most recent call last):
+      ValueError: ...statistics.py is no .npz (...
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -32,19 +37,23 @@ def arrays(path: str | Path) -> tuple[str, ...]:
 
 
 def read(path: str | Path, width: int) -> Gaussian:
-    """Statistics from an .npz: `mu` and `sigma` of EDM, ADM, TTUR and pytorch-fid, or `pool_3` [N, d] of score SDE.
+    """Read statistics from an .npz: `mu` and `sigma` of EDM, ADM, TTUR, pytorch-fid, or `pool_3` [N, d] of score SDE.
 
     Args:
-      path: of the file; other arrays in it are left alone, and nothing in it is executed.
+      path: of the file; other arrays in it are ignored, and nothing in it is executed.
       width: d, of the features that they are compared with.
     Raises: ValueError when there is no such file, a name is missing, or arrays are of another size or not finite.
+    Example:
+      >>> read("reference.npz", width=2048)
+      Traceback (most recent call last):
+      ValueError: reference.npz does not exist: give an .npz with mu [2048] and sigma [2048, 2048]
     """
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist: give an .npz with mu [{width}] and sigma [{width}, {width}]")
     try:
         with np.load(path, allow_pickle=False) as file:
             if "pool_3" in file.files and "mu" not in file.files:
-                found = stats(file["pool_3"])
+                found = feature_stats(file["pool_3"])
                 mean, cov = found.mean, found.cov
             else:
                 mean, cov = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
@@ -61,13 +70,16 @@ def read(path: str | Path, width: int) -> Gaussian:
 
 
 def write(path: str | Path, stats: FeatureStats) -> None:
-    """The file that `read`, EDM's tools and pytorch-fid understand; `num` says of how many images.
+    """Write the .npz that `read`, EDM's tools and pytorch-fid understand, and `num`, the number of images.
 
+    Args:
+      path: of the file.
+      stats: of `frechet.feature_stats`.
     Example:
       >>> import tempfile
-      >>> from jaxdiff.metrics.frechet import stats
+      >>> from jaxdiff.metrics.frechet import feature_stats
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write(f"{folder}/reference.npz", stats([[0.0], [2.0]]))
+      ...     write(f"{folder}/reference.npz", feature_stats([[0.0], [2.0]]))
       ...     read(f"{folder}/reference.npz", width=1)
       Gaussian(mean=array([1.]), cov=array([[2.]]))
     """
@@ -76,7 +88,7 @@ def write(path: str | Path, stats: FeatureStats) -> None:
 
 
 def first_sentence(error: Exception) -> str:
-    """What NumPy says of a file, without what it goes on to say: how to unpickle.
+    """Strip NumPy's advice on unpickling from its message about a file.
 
     Example:
       >>> first_sentence(ValueError("This holds objects. If you trust it, ..."))

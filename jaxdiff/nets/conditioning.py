@@ -1,15 +1,15 @@
-"""What a U-Net is told beside the image: the noise level, a class, the augmentation; and the checks on shapes."""
+"""What conditions a U-Net: the noise level, a class and the augmentation, in one embedding."""
 
-import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.nets.checks import check_choices
 from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.layers import Init, Nonlinearity, activation, bounded, scaled
+from jaxdiff.nets.initialisers import Init, bounded_uniform, scaled
+from jaxdiff.nets.layers import Nonlinearity, activation
 from jaxdiff.types import Array, ArrayLike
 
 EmbeddingType = Literal["positional", "fourier"]
@@ -21,7 +21,14 @@ class Conditioning(nn.Module):
     Attributes:
       noise_features: width of the noise label's embedding; features: width of the result.
       label_dim, augment_dim, label_dropout, embedding_type, nonlinearity: as the networks name them.
+    Call: net.apply(params, batch, noise_labels [] or [B], class_labels, augment_labels, train, rngs={"dropout": key}).
     Raises: ValueError for another embedding_type or nonlinearity.
+    Reference: Song et al. 2021, Appendix H; Karras et al. 2022, Appendix F.1.
+    Example:
+      >>> from jaxdiff.nets.initialisers import xavier_uniform
+      >>> net = Conditioning(4, 8, 0, 0, 0.0, "positional", xavier_uniform())
+      >>> net.init_with_output(jax.random.key(0), 2, jnp.zeros(2), None, None, False)[0].shape
+      (2, 8)
     """
 
     noise_features: int
@@ -65,6 +72,19 @@ class AdmConditioning(nn.Module):
     """ADM's embedding: classes join after the two layers, augmentation before them.
 
     SiLU(W1 SiLU(W0 (noise + augmentation)) + class), with no bias on either kind of label.
+
+    Attributes:
+      noise_features: width of the noise label's embedding; features: width of the result.
+      label_dim, augment_dim, label_dropout: as the networks name them.
+      kernel_init, bias_scale: of the two layers.
+      dtype: type of computation; parameters are float32.
+    Call: as `Conditioning`.
+    Reference: Dhariwal & Nichol 2021; Karras et al. 2022, Appendix F.1.
+    Example:
+      >>> from jaxdiff.nets.initialisers import kaiming_uniform
+      >>> net = AdmConditioning(4, 8, 0, 0, 0.0, kaiming_uniform(), bias_scale=1.0)
+      >>> net.init_with_output(jax.random.key(0), 2, jnp.zeros(2), None, None, False)[0].shape
+      (2, 8)
     """
 
     noise_features: int
@@ -99,7 +119,7 @@ class AdmConditioning(nn.Module):
         return nn.silu(emb)
 
     def _layer(self, name: str, emb: Array) -> Array:
-        bias = bounded(self.bias_scale / emb.shape[-1] ** 0.5)
+        bias = bounded_uniform(self.bias_scale / emb.shape[-1] ** 0.5)
         return nn.Dense(self.features, True, self.dtype, kernel_init=self.kernel_init, bias_init=bias, name=name)(emb)
 
 
@@ -110,7 +130,7 @@ def _as_vector(noise_labels: ArrayLike) -> Array:
 
 
 def _or_zeros(labels: Array | None, dim: int, t: Array) -> Array:
-    """Labels, or one row of zeros for all examples."""
+    """Labels, or zeros, [1, dim], for all examples."""
     return jnp.zeros((1, dim), t.dtype) if labels is None else labels
 
 
@@ -120,64 +140,16 @@ def _uniform(module: nn.Module, batch: int) -> Array:
 
 
 def drop_labels(labels: Array, uniform: Array, rate: float) -> Array:
-    """Labels [B or 1, L] whose uniform number [B, 1] is below the rate become zero, which means "no label".
+    """Drop labels at random: where u < rate the label becomes zero, which means "no label".
 
+    Args:
+      labels: [B or 1, L].
+      uniform: u, [B, 1] in [0, 1).
+      rate: probability that a label is dropped.
+    Returns: [B, L].
     Reference: Ho & Salimans 2022, Alg. 1, for training the conditional and the unconditional network as one.
     Example:
       >>> drop_labels(jnp.ones((1, 2)), jnp.array([[0.05], [0.9]]), 0.1).tolist()
       [[0.0, 0.0], [1.0, 1.0]]
     """
     return labels * (uniform >= rate).astype(labels.dtype)
-
-
-def check_levels(img_resolution: int, model_channels: int, channel_mult: Sequence[int]) -> None:
-    """Raise ValueError unless every resolution is whole and every width splits into groups of norm."""
-    factor = 2 ** (len(channel_mult) - 1)
-    if img_resolution < factor or img_resolution % factor:
-        raise ValueError(f"img_resolution={img_resolution} must be divisible by {factor}, as it is halved that far")
-    for mult in channel_mult:
-        width = model_channels * mult
-        if width < 4 or width % min(32, width // 4):
-            raise ValueError(
-                f"model_channels={model_channels} times {mult} must be 4 or more and a multiple of min(32, C // 4)"
-            )
-
-
-def check_choices(options: Any) -> None:
-    """Raise ValueError unless every field of a dataclass that is declared a Literal holds one of its values."""
-    for field in dataclasses.fields(options):
-        if get_origin(field.type) is Literal:
-            check_choice(field.name, getattr(options, field.name), field.type)
-
-
-def check_choice(name: str, value: str, choices: Any) -> None:
-    """Raise ValueError unless the value is one of a Literal's."""
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, got {value!r}")
-
-
-def check_inputs(
-    net: Any, x: Array, noise_labels: ArrayLike, class_labels: ArrayLike | None, augment_labels: ArrayLike | None
-) -> None:
-    """Raise ValueError unless the shapes of a call fit the network's attributes."""
-    check_image(net, x, noise_labels)
-    for name, labels, dim in (
-        ("class_labels", class_labels, net.label_dim),
-        ("augment_labels", augment_labels, net.augment_dim),
-    ):
-        if labels is None:
-            continue
-        shape = jnp.shape(labels)
-        if not dim:
-            raise ValueError(f"{name} were given to a network that takes none")
-        if len(shape) != 2 or shape[1] != dim or shape[0] not in (1, x.shape[0]):
-            raise ValueError(f"{name} must be [{x.shape[0]} or 1, {dim}], got {list(shape)}")
-
-
-def check_image(net: Any, x: Array, noise_labels: ArrayLike) -> None:
-    """Raise ValueError unless the image fits the network's attributes, and the noise labels the image."""
-    expected = (net.img_resolution, net.img_resolution, net.in_channels)
-    if x.ndim != 4 or x.shape[1:] != expected:
-        raise ValueError(f"x must be [B, {', '.join(map(str, expected))}] for this network, got {list(x.shape)}")
-    if jnp.shape(noise_labels) not in ((), (1,), x.shape[:1]):
-        raise ValueError(f"noise_labels must be [] or [{x.shape[0]}], got {list(jnp.shape(noise_labels))}")

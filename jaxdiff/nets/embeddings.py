@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.types import Array, Float, floating
+from jaxdiff.types import Array, Float, as_floating
 
 
 def positional(
@@ -14,19 +14,21 @@ def positional(
     end_point: bool = True,
     cosine_first: bool = False,
 ) -> Float[Array, "B C"]:
-    """[sin(w_k t), cos(w_k t)] with w_k = max_period^(-k / (C/2 - 1)), k = 0 .. C/2 - 1.
+    """Embed labels as [sin(w_k t), cos(w_k t)] with w_k = max_period^(-k / (C/2 - 1)), k = 0 .. C/2 - 1.
 
     Args:
       t: labels [B], on the scale of a step count.
       channels: C, >= 4; where it is odd, the last is 0.
+      max_period: the longest, 2 pi times this.
       end_point: whether the last frequency is 1 / max_period (DDPM++); ADM divides by C/2.
       cosine_first: the order of the halves in ADM.
+    Returns: [B, C].
     Reference: Vaswani et al. 2017, 3.5; Song et al. 2021 and Dhariwal & Nichol 2021 for the two conventions.
     Example:
       >>> positional(jnp.zeros(1), 4).tolist()
       [[0.0, 0.0, 1.0, 1.0]]
     """
-    t = floating(t)
+    t = as_floating(t)
     k = jnp.arange(channels // 2, dtype=t.dtype) / (channels // 2 - end_point)
     angle = t[:, None] * (max_period**-k)[None]
     halves = [jnp.sin(angle), jnp.cos(angle)]
@@ -35,9 +37,16 @@ def positional(
 
 
 class Fourier(nn.Module):
-    """[sin(2 pi w t), cos(2 pi w t)] with w ~ N(0, scale^2) drawn once and never trained.
+    """NCSN++'s embedding [sin(2 pi w t), cos(2 pi w t)], with w ~ N(0, scale^2) drawn once and never trained.
 
+    Attributes:
+      channels: of the result.
+      scale: standard deviation of the frequencies.
+    Call: embed.apply(params, t [B]) -> [B, channels].
     Reference: Tancik et al. 2020; scale 16 as in NCSN++ (Song et al. 2021).
+    Example:
+      >>> Fourier(4).init_with_output(jax.random.key(0), jnp.zeros(1))[0][:, 2:].tolist()
+      [[1.0, 1.0]]
     """
 
     channels: int

@@ -11,13 +11,14 @@ from jaxdiff.types import Array, Float
 
 
 class MLP(nn.Module):
-    """Dense layers on everything that it is told, side by side: points, a latent, a time.
+    """Dense layers on the concatenation of all inputs: an embedded time, points, a latent.
 
     Attributes:
       features: of the output.
       width, depth: of the hidden layers.
       emb_channels: numbers that a time is embedded in.
       activation: after each hidden layer. A function with kinks, such as LeakyReLU, draws sharp edges sooner.
+      dtype: type of computation; parameters are float32.
 
     Call: net.apply(params, t [B], *inputs [B, d]) -> [B, features].
     Example:

@@ -1,11 +1,19 @@
 """Samplers: pure functions of a denoiser and a grid, one algorithm a file.
 
+`sample` and `trajectory` of `base` drive them all. One-step and multistep methods are `euler`, `heun`, `dpm_2`,
+`dpmpp_2m`, `ddim`, `ancestral`, `consistency`, `ddgan`; along an SDE or a schedule `ode`, `adaptive`, `predictor` and
+`correction`; `churn`, `langevin`, `predictor_corrector` and `impute` wrap other samplers.
+
 To add one, write a file with a constructor that returns a `Sampler`, import it here, and give it a row in
-`tests/samplers/table.py`, where every test will find it, and one in the README's table.
+`tests/samplers/table.py`, where every test will find it, and one in the README's table. `adaptive` needs the extra
+`flow` and is imported when it is asked for.
 """
 
+from typing import TYPE_CHECKING
+
+from jaxdiff.imports import lazy
 from jaxdiff.samplers.ancestral import ancestral
-from jaxdiff.samplers.base import Level, Sampler, move, sample, trajectory
+from jaxdiff.samplers.base import Level, Sampler, affine_step, sample, trajectory
 from jaxdiff.samplers.churn import churn
 from jaxdiff.samplers.consistency import consistency
 from jaxdiff.samplers.control import impute
@@ -15,14 +23,21 @@ from jaxdiff.samplers.dpm2 import dpm_2
 from jaxdiff.samplers.dpmpp import dpmpp_2m
 from jaxdiff.samplers.euler import euler
 from jaxdiff.samplers.heun import heun
-from jaxdiff.samplers.langevin import correction, in_turn, langevin
+from jaxdiff.samplers.langevin import correction, langevin, predictor_corrector
 from jaxdiff.samplers.ode import euler_step, ode, second_order_step
 from jaxdiff.samplers.predictors import predictor
 from jaxdiff.samplers.timepoints import search_time_points, time_points
 
+if TYPE_CHECKING:
+    from jaxdiff.samplers.adaptive_ode import adaptive
+else:
+    __getattr__, __dir__ = lazy(__name__, names={"adaptive": "adaptive_ode"})
+
 __all__ = [
     "Level",
     "Sampler",
+    "adaptive",
+    "affine_step",
     "ancestral",
     "churn",
     "consistency",
@@ -37,11 +52,10 @@ __all__ = [
     "euler_step",
     "heun",
     "impute",
-    "in_turn",
     "langevin",
-    "move",
     "ode",
     "predictor",
+    "predictor_corrector",
     "sample",
     "search_time_points",
     "second_order_step",

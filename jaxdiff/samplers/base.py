@@ -18,7 +18,7 @@ Model = Callable[..., Batch]
 class Level(NamedTuple):
     """Where a step starts and ends; `num_steps` is static, the rest are scalars of the loop."""
 
-    index: Array  # type: ignore[assignment]  # the name that a step is known by, rather than tuple.index
+    index: Array  # type: ignore[assignment]  # hides tuple.index
     sigma: Array
     sigma_next: Array
     num_steps: int
@@ -40,22 +40,50 @@ class Sampler(NamedTuple):
 
 
 def memoryless(x: Batch) -> Carry:
-    """`init` of a method that remembers nothing."""
+    """Start with nothing to remember: `init` of a one-step method.
+
+    Example:
+      >>> memoryless(jnp.ones((1, 2)))
+      ()
+    """
     return ()
 
 
 def noiseless(key: Key, x: Array) -> Noise:
-    """`draw` of a deterministic method."""
+    """Draw nothing: `draw` of a deterministic method.
+
+    Args:
+      key: a PRNG key; x: one example.
+    Example:
+      >>> noiseless(jax.random.key(0), jnp.ones(2))
+      ()
+    """
     return ()
 
 
 def gaussian(key: Key, x: Array) -> Noise:
-    """`draw` of a method that adds one standard normal of the shape of x."""
+    """Draw one standard normal of the shape of x: `draw` of most stochastic methods.
+
+    Args:
+      key: a PRNG key; x: one example [...].
+    Example:
+      >>> gaussian(jax.random.key(0), jnp.ones(2, jnp.bfloat16)).dtype.name
+      'bfloat16'
+    """
     return jax.random.normal(key, x.shape, x.dtype)
 
 
-def move(x: Batch, x0_hat: Batch, a: ArrayLike, b: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Batch:
-    """x' = x0_hat + a * (x - x0_hat) + b * z, the affine step that most samplers are; a, b are [] or [B]."""
+def affine_step(x: Batch, x0_hat: Batch, a: ArrayLike, b: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Batch:
+    """Step x' = x0_hat + a * (x - x0_hat) + b * z, the affine step that most samplers are.
+
+    Args:
+      x, x0_hat: [B, ...]; a, b: [] or [B].
+      z: noise [B, ...].
+    Returns: [B, ...].
+    Example: Euler's step from 2 to 1
+      >>> affine_step(jnp.array([[2.0]]), jnp.array([[1.0]]), 1.0 / 2.0).item()
+      1.5
+    """
     return x0_hat + expand(a, x) * (x - x0_hat) + expand(b, x) * z
 
 
@@ -83,13 +111,13 @@ def sample(
     Raises: ValueError when the grid does not decrease in the type of the state, x has no batch axis, the arguments are
       no sampler and no function, the denoiser returns anything but floats of the shape of x, or a stochastic sampler
       is given neither key nor noise (or both).
-    Example:
+    Example: the exact denoiser of N(0, I), whose trajectories are x(sigma) = x0 sqrt(1 + sigma^2)
       >>> from jaxdiff import grids
       >>> from jaxdiff.samplers import heun, sample
-      >>> denoise = lambda x, sigma: x / (1 + sigma**2)  # the exact one for x0 ~ N(0, I)
-      >>> x = 80.0 * jax.random.normal(jax.random.key(0), (4, 2))
-      >>> sample(heun(), denoise, x, grids.karras(18)).shape
-      (4, 2)
+      >>> x = jnp.full((1, 2), 6401**0.5)  # at sigma = 80
+      >>> x0 = sample(heun(), lambda x, sigma: x / (1 + sigma**2), x, grids.karras(18))
+      >>> bool(jnp.allclose(x0, 1, atol=0.05))
+      True
     """
     x, _ = _drive(sampler, denoise, x, sigmas, key, noise, record=lambda x: ())
     return x
@@ -104,18 +132,18 @@ def trajectory(
     key: Key | None = None,
     noise: Noise | None = None,
 ) -> tuple[Batch, Batch]:
-    """As `sample`, with the state at every level.
+    """Run a sampler as `sample` does and return the state at every level too.
 
     The end is what `sample` returns, bit for bit on CPUs (tested): both loops run the same step, which an optimisation
     barrier keeps apart from the recording, so that XLA cannot fuse, and then round, one of them otherwise.
 
+    Args: as `sample`.
     Returns: (x, xs): the end [B, ...] and all states [n + 1, B, ...], where xs[i] is at sigmas[i] and xs[-1] is x.
-    Example:
-      >>> from jaxdiff import grids
+    Example: towards a single data point, 0, x falls with sigma
       >>> from jaxdiff.samplers import euler, trajectory
-      >>> x, xs = trajectory(euler(), lambda x, sigma: 0 * x, jnp.ones((1, 2)), grids.karras(3))
-      >>> xs.shape
-      (4, 1, 2)
+      >>> x, xs = trajectory(euler(), lambda x, sigma: 0 * x, jnp.ones((1, 1)), jnp.array([4.0, 2.0, 1.0, 0.0]))
+      >>> xs.ravel().tolist()
+      [1.0, 0.5, 0.25, 0.0]
     """
     end, xs = _drive(sampler, denoise, x, sigmas, key, noise, record=lambda x: x)
     return end, jnp.concatenate([x.astype(end.dtype)[None], xs])
@@ -135,13 +163,13 @@ def _drive(
     x = x.astype(state_type(x))
     levels, on_host = checks.levels(sigmas, x), not isinstance(sigmas, jax.core.Tracer)
     num_steps = levels.shape[0] - 1
-    keys = checks.draws(sampler.draw, x, num_steps, key, noise)
+    keys, replayed = checks.draws(sampler.draw, x, num_steps, key, noise)
     model = checks.asked(denoise, sampler.outputs)
 
     def step(state: tuple[Batch, Carry], level: tuple) -> tuple[Batch, Carry]:
-        index, sigma, sigma_next, replayed = level
-        drawn = replayed if keys is None else jax.vmap(_draw_step, (None, 0, None, 0))(sampler, keys, index, state[0])
-        return sampler.step(model, *state, Level(index, sigma, sigma_next, num_steps), drawn)
+        index, sigma, sigma_next, noise = level
+        noise = noise if keys is None else jax.vmap(_draw_step, (None, 0, None, 0))(sampler, keys, index, state[0])
+        return sampler.step(model, *state, Level(index, sigma, sigma_next, num_steps), noise)
 
     def checked_step(state: tuple[Batch, Carry], level: tuple) -> tuple[Batch, Carry]:
         _, sigma, sigma_next, _ = level
@@ -153,7 +181,7 @@ def _drive(
         x, carry = jax.lax.optimization_barrier(stepped)  # one step, whether it is recorded or not
         return (x, carry), record(x)
 
-    steps = (jnp.arange(num_steps), levels[:-1], levels[1:], () if noise is None else noise)
+    steps = (jnp.arange(num_steps), levels[:-1], levels[1:], replayed)
     (x, _), recorded = jax.lax.scan(body, (x, sampler.init(x)), steps)
     return x, recorded
 

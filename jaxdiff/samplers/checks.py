@@ -1,4 +1,4 @@
-"""What `sample` finds wrong with its arguments before it runs, each in one line that says what to do."""
+"""Checks of the arguments of `sample` before it runs; each failure is one line that says what to do."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,19 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import grids, keys
-from jaxdiff.types import Array, ArrayLike, Batch, Key, Noise, checked, state_type
+from jaxdiff.types import Array, ArrayLike, Batch, Key, Noise, check_outputs, state_type
 
 
 def levels(sigmas: ArrayLike, x: Batch) -> Array:
-    """A grid in the type of the state x; its values are checked in that type, unless it is traced."""
+    """Cast a grid to the type of the state x; its values are checked in that type, unless it is traced.
+
+    Args:
+      sigmas: [n + 1]; x: the state.
+    Raises: ValueError as `grids.check`.
+    Example:
+      >>> levels([1.0, 0.0], jnp.ones(1)).tolist()
+      [1.0, 0.0]
+    """
     if isinstance(sigmas, jax.core.Tracer):
         grids.check_shape(sigmas.shape)
         return sigmas.astype(x.dtype)
@@ -19,14 +27,32 @@ def levels(sigmas: ArrayLike, x: Batch) -> Array:
 
 
 def asked(model: Callable[..., Any], counts: tuple[int, ...] = (1,)) -> Callable[..., Any]:
-    """The model, whose outputs are checked when it is traced, and have the type of the state x that it is asked."""
+    """Wrap a model: its outputs are checked when it is traced, and cast to the type of x.
 
-    exact = checked(model, counts=counts)
+    Args:
+      model: (x, ...) -> [B, ...], or several such arrays.
+      counts: how many are allowed, as for `types.check_outputs`.
+    Example:
+      >>> asked(lambda x: x.astype(jnp.bfloat16))(jnp.ones(1)).dtype.name
+      'float32'
+    """
+
+    exact = check_outputs(model, counts=counts)
     return lambda x, *inputs: jax.tree.map(lambda a: a.astype(x.dtype), exact(x, *inputs))
 
 
 def arguments(sampler: Any, denoise: Any, x: Any) -> None:
-    """Raise ValueError, saying what to do, unless each is what `sample` takes in its place."""
+    """Raise ValueError, saying what to do, unless each is what `sample` takes at that position.
+
+    Args:
+      sampler, denoise, x: the first three arguments of `sample`.
+    Raises: ValueError naming the argument, what it is and the order.
+    Example:
+      >>> from jaxdiff.samplers import euler
+      >>> arguments(euler(), 3, jnp.ones(1))
+      Traceback (most recent call last):
+      ValueError: denoise must be a function of (x, sigma), got 3; the order is (sampler, denoise, x, sigmas)
+    """
     order = "the order is (sampler, denoise, x, sigmas)"
     if not all(hasattr(sampler, part) for part in ("init", "draw", "step", "outputs")):
         raise ValueError(f"sampler must be made by its constructor, such as heun(), got {_named(sampler)}; {order}")
@@ -40,12 +66,22 @@ def arguments(sampler: Any, denoise: Any, x: Any) -> None:
 
 def draws(
     draw: Callable[[Key, Array], Noise], x: Batch, num_steps: int, key: Key | None, noise: Noise | None
-) -> Key | None:
-    """One key an example, or None when nothing is to be drawn; ValueError when it is not clear what to draw."""
+) -> tuple[Key | None, Noise]:
+    """Return (one key an example, nothing to replay) or (None, the noise to replay, empty where nothing is drawn).
+
+    Args:
+      draw: of the sampler; x: the state [B, ...]; num_steps: of the grid.
+      key, noise: as given to `sample`.
+    Raises: ValueError unless exactly one of key and noise is given to a stochastic sampler, and fits.
+    Example:
+      >>> draws(lambda key, x: (), jnp.ones((2, 1)), 3, None, None)
+      (None, ())
+    """
     example = jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
-    shapes = jax.tree.leaves(jax.eval_shape(draw, keys.of_seed(0), example))
+    empty = jax.eval_shape(draw, keys.from_seed(0), example)
+    shapes = jax.tree.leaves(empty)
     if not shapes:
-        return None
+        return None, empty
     if (key is None) == (noise is None):
         given = "neither" if key is None else "both"
         raise ValueError(f"a stochastic sampler needs either key= or noise=, got {given}")
@@ -54,15 +90,15 @@ def draws(
         found = [jnp.shape(leaf) for leaf in jax.tree.leaves(noise)]
         if found != expected:
             raise ValueError(f"noise must be stacked over steps and examples as {expected}, got {found}")
-        return None
+        return None, noise
     if not hasattr(key, "dtype"):
         raise ValueError(f"key must be made by jax.random.key, got {_named(key)}")
-    key = keys.named(key)
+    key = keys.as_threefry(key)
     if key.ndim == 0:
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(x.shape[0]))
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(x.shape[0])), ()
     if key.shape != (x.shape[0],):
         raise ValueError(f"key must be one key or one an example, [{x.shape[0]}], got shape {list(key.shape)}")
-    return key
+    return key, ()
 
 
 def _named(value: Any) -> str:

@@ -29,17 +29,16 @@ def churn(
       s_churn: total churn over the n steps, >= 0.
       s_min, s_max: range of sigma in which noise is added, 0 <= s_min <= s_max.
       s_noise: factor on the standard deviation of the added noise, > 0.
-      round_sigma: rounds sigma_hat to a level that the network knows (`Preconditioning.round_sigma`).
+      round_sigma: rounds sigma_hat to a level of the network's training (`Preconditioning.round_sigma`).
     Returns: a stochastic Sampler with the evaluations of `sampler`.
     Raises: ValueError when an argument is outside these ranges.
     Reference: Karras et al. 2022, Alg. 2, lines 4 to 6.
-    Example:
+    Example: what is added is removed, where there is a single data point, 3
       >>> from jaxdiff import grids
       >>> from jaxdiff.samplers import heun, sample
-      >>> sampler = churn(heun(), s_churn=10)
-      >>> x = 80 * jax.random.normal(jax.random.key(0), (4, 2))
-      >>> sample(sampler, lambda x, sigma: x / (1 + sigma**2), x, grids.karras(8), key=jax.random.key(1)).shape
-      (4, 2)
+      >>> sampler, x = churn(heun(), s_churn=10), jnp.full((1, 1), 80.0)
+      >>> sample(sampler, lambda x, sigma: 0 * x + 3.0, x, grids.karras(8), key=jax.random.key(1)).item()
+      3.0
     """
     if not s_churn >= 0:
         raise ValueError(f"s_churn must be at least 0, got {s_churn}")

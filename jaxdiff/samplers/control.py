@@ -1,43 +1,45 @@
-"""Controllable generation: what is known of an image is put back after every step, at the level of that step.
+"""Controllable generation: after every step x is projected onto a measurement of the data, at the step's level.
 
-    x' = known part of (data + sigma n) + unknown part of x,      n ~ N(0, I)
+    x' = observed part of (data + sigma n) + the rest of x,      n ~ N(0, I)
 
-Inpainting knows pixels, colourisation one direction of colour: `jaxdiff.known`. Generation of a class needs no sampler
-of its own: guide the denoiser by a classifier of noisy images, `guidance.classifier_guide`.
+Inpainting observes pixels, colourisation one direction of colour: `editing.linear_measurement`. Generation of a class
+needs no sampler of its own: guide the denoiser by a classifier of noisy images, `guidance.classifier_guide`.
 Reference: Song et al. 2021, section 5 and Appendix I.
 """
 
 import jax
 
-from jaxdiff.known import Known, check, mix
+from jaxdiff.editing.linear_measurement import LinearMeasurement, check, mix
 from jaxdiff.samplers.base import Carry, Level, Sampler
 from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Key, Noise, expand
 
 
-def impute(sampler: Sampler, data: Batch, known: Known) -> Sampler:
-    """`sampler` with the known part of the data imposed after every step; into sigma = 0 the data themselves.
+def impute(sampler: Sampler, data: Batch, measurement: LinearMeasurement) -> Sampler:
+    """Impute the observed part of the data after every step of a sampler; into sigma = 0 without noise.
+
+    x' = `project_x`(step(x), data, measurement, sigma', n),  n ~ N(0, I)
 
     Args:
       sampler: any sampler. In a predictor-corrector both parts are wrapped:
-        `in_turn(impute(correction(sde), ...), impute(predictor(sde, update), ...))`.
-      data: [B, ...]; what is not known of them does not matter.
-      known: from `jaxdiff.known`: `pixels`, `grey`, `patch_means`, `directions`.
-    Returns: a stochastic Sampler of the same cost. The authors put the noisy data back at the level that the step left;
+        `predictor_corrector(impute(correction(sde), ...), impute(predictor(sde, update), ...))`.
+      data: [B, ...]; what is not observed of them does not matter.
+      measurement: from `jaxdiff.editing.linear_measurement`: `pixels`, `grey`, `patch_means`, `directions`.
+    Returns: a stochastic Sampler of the same cost. The authors impute the noisy data at the level that the step left;
       here it is the level that it reached.
-    Raises: ValueError when `known` is about images of another shape.
+    Raises: ValueError when the measurement is of images of another shape.
     Reference: Song et al. 2021, Appendix I.2 and I.3.
     Example:
       >>> import jax.numpy as jnp
       >>> from jaxdiff import grids
-      >>> from jaxdiff.known import pixels
+      >>> from jaxdiff.editing import pixels
       >>> from jaxdiff.samplers import heun, sample
-      >>> data, known = jnp.ones((1, 2)), pixels(jnp.array([1.0, 0.0]))
+      >>> data, measurement = jnp.ones((1, 2)), pixels(jnp.array([1.0, 0.0]))
       >>> x = 80.0 * jax.random.normal(jax.random.key(0), (1, 2))
       >>> denoise = lambda x, sigma: x / (1 + sigma**2)
-      >>> sample(impute(heun(), data, known), denoise, x, grids.karras(8), key=jax.random.key(1))[0, 0].item()
+      >>> sample(impute(heun(), data, measurement), denoise, x, grids.karras(8), key=jax.random.key(1))[0, 0].item()
       1.0
     """
-    check(known, data)
+    check(measurement, data)
 
     def draw(key: Key, x: Array) -> Noise:
         key_step, key_data = jax.random.split(key)
@@ -46,21 +48,29 @@ def impute(sampler: Sampler, data: Batch, known: Known) -> Sampler:
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
         inner, z = noise
         x, carry = sampler.step(denoise, x, carry, level, inner)
-        return impose(x, data, known, level.sigma_next, z), carry
+        return project_x(x, data, measurement, level.sigma_next, z), carry
 
     return sampler._replace(draw=draw, step=step)
 
 
-def impose(x: Batch, data: Batch, known: Known, sigma: ArrayLike, noise: Batch) -> Batch:
-    """Known part of data + sigma * noise, unknown part of x; the noise is that of the coordinates.
+def project_x(x: Batch, data: Batch, measurement: LinearMeasurement, sigma: ArrayLike, noise: Batch) -> Batch:
+    """Project x onto the measurement of noisy data: its observed part becomes that of data + sigma * noise.
 
+    A^-1 [Omega (A data + sigma * noise) + (1 - Omega) (A x)]
+
+    Args:
+      x, data: [B, ...].
+      measurement: as for `impute`.
+      sigma: level of x, [] or [B], >= 0.
+      noise: [B, ...], of the coordinates A x.
+    Reference: Song et al. 2021, Appendix I.2 and I.3.
     Example:
       >>> import jax.numpy as jnp
-      >>> from jaxdiff.known import pixels
-      >>> known = pixels(jnp.array([1.0, 0.0]))
-      >>> impose(jnp.zeros((1, 2)), jnp.ones((1, 2)), known, 0.5, jnp.ones((1, 2))).tolist()
+      >>> from jaxdiff.editing import pixels
+      >>> first = pixels(jnp.array([1.0, 0.0]))
+      >>> project_x(jnp.zeros((1, 2)), jnp.ones((1, 2)), first, 0.5, jnp.ones((1, 2))).tolist()
       [[1.5, 0.0]]
     """
-    there = known.there(data.astype(x.dtype))
-    noised = there + expand(sigma, there) * noise.reshape(there.shape)
-    return known.back(mix(known.mask, known.there(x), noised))
+    observed = measurement.transform(data.astype(x.dtype))
+    noised = observed + expand(sigma, observed) * noise.reshape(observed.shape)
+    return measurement.inverse(mix(measurement.mask, measurement.transform(x), noised))

@@ -6,37 +6,37 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdiff import chain
-from jaxdiff.betas import Betas
+from jaxdiff.precond import ddpm
+from jaxdiff.process.betas import Betas
 from jaxdiff.samplers.ancestral import ancestral
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, noiseless
-from jaxdiff.types import Array, Batch, Key, Noise, Params, X0Sampler, checked, expand, state_type
+from jaxdiff.types import Array, Batch, Key, Noise, Params, X0Sampler, check_outputs, expand, state_type
 
 
-def ddgan(latent_dim: int, then: Sampler | None = None) -> Sampler:
-    """A step of another sampler whose denoiser is a draw from p(x0 | x), with a fresh latent every step.
+def ddgan(latent_dim: int, transition: Sampler | None = None) -> Sampler:
+    """Step another sampler with a draw from p(x0 | x) as its denoiser, with a fresh latent every step.
 
     x0_hat = G(x, sigma, latent), latent ~ N(0, I);  x' ~ q(x' | x, x0_hat), and x' = x0_hat in the step into sigma = 0
 
     Args:
       latent_dim: numbers in a latent, >= 0; with 0 the generator gets latents [B, 0].
-      then: takes the step once x0 is drawn: `ancestral()` where not given, which is q for a known x0; `direct()` for a
-        generator that draws x_{t-1} itself.
-    Returns: a Sampler whose `sample` is given an X0Sampler in the place of the denoiser; n evaluations for n steps.
-      One step's noise is (latent [B, latent_dim], noise of `then`). A trained chain's grid is `betas.sigmas`.
+      transition: takes the step once x0 is drawn: `ancestral()` where not given, which draws from q(x' | x, x0);
+        `direct()` for a generator that draws x_{t-1} itself.
+    Returns: a Sampler whose `sample` is given an X0Sampler as the denoiser; n evaluations for n steps. One step's
+      noise is (latent [B, latent_dim], noise of `transition`). A trained chain's grid is `betas.sigmas`.
     Raises: ValueError when latent_dim is negative.
     Reference: Xiao, Kreis & Vahdat 2022 (2112.07804), section 3.2.
-    Example:
-      >>> from jaxdiff import betas
+    Example: the last step returns the generator's own draw of x0
+      >>> from jaxdiff.process import betas
       >>> from jaxdiff.samplers import sample
-      >>> generator = lambda x, sigma, latent: jnp.tanh(latent[:, :2])
-      >>> x = 150.0 * jax.random.normal(jax.random.key(0), (3, 2))
-      >>> sample(ddgan(4), generator, x, betas.sigmas(betas.vp(4)), key=jax.random.key(1)).shape
-      (3, 2)
+      >>> generator = lambda x, sigma, latent: jnp.sign(latent)
+      >>> x = sample(ddgan(2), generator, jnp.ones((3, 2)), betas.sigmas(betas.vp(4)), key=jax.random.key(1))
+      >>> bool(jnp.all(jnp.abs(x) == 1))
+      True
     """
     if latent_dim < 0:
         raise ValueError(f"latent_dim must be at least 0, got {latent_dim}")
-    inner = ancestral() if then is None else then
+    inner = ancestral() if transition is None else transition
 
     def draw(key: Key, x: Array) -> Noise:
         key_latent, key_rest = jax.random.split(key)
@@ -50,10 +50,17 @@ def ddgan(latent_dim: int, then: Sampler | None = None) -> Sampler:
 
 
 def direct() -> Sampler:
-    """For networks whose output is x_{t-1} itself, in native coordinates: x' = sqrt(1 + sigma'^2) * F(x, sigma).
+    """Take the output of the network as x_{t-1} itself, in native coordinates.
 
-    Returns: a Sampler for `ddgan(latent_dim, then=direct())`, an ablation of the paper.
-    Reference: Xiao et al. 2022, section 5.2, "direct denoising model" beside the one that predicts x0.
+    x' = sqrt(1 + sigma'^2) * F(x, sigma)
+
+    Returns: a Sampler for `ddgan(latent_dim, transition=direct())`, an ablation of the paper.
+    Reference: Xiao et al. 2022, section 5.2, "direct denoising model".
+    Example:
+      >>> from jaxdiff.samplers import sample
+      >>> x = sample(direct(), lambda x, sigma: 0 * x + 3.0, jnp.ones((1, 1)), jnp.array([2.0, 1.0, 0.0]))
+      >>> x.item()
+      3.0
     """
 
     def step(model: Callable[[Batch, Array], Batch], x: Batch, carry: Carry, level: Level, noise: Noise) -> Any:
@@ -63,7 +70,9 @@ def direct() -> Sampler:
 
 
 def x0_sampler(apply_fn: Callable[..., Any], params: Params, betas: Betas) -> X0Sampler:
-    """G(x, sigma, latent) from a network that sees x_t = x / sqrt(1 + sigma^2) and the index t of the level.
+    """Make G(x, sigma, latent) of a network of x_t and t.
+
+    G(x, sigma, latent) = F(x / sqrt(1 + sigma^2), t, latent),  t the index of the level sigma
 
     Args:
       apply_fn: `apply_fn(params, x, t, latent) -> [B, ...]`, of a Flax module `apply`; t [B] is 0 .. T-1 at x_1 .. x_T.
@@ -72,18 +81,17 @@ def x0_sampler(apply_fn: Callable[..., Any], params: Params, betas: Betas) -> X0
     Returns: an X0Sampler whose output is float32 (float64 where x is); sigma is [] or [B].
     Reference: Xiao et al. 2022, section 3.2; time is the raw index, as in the authors' code.
     Example:
-      >>> import numpy as np
-      >>> generator = x0_sampler(lambda params, x, t, latent: x + t[:, None], None, np.array([0.75]))
+      >>> generator = x0_sampler(lambda params, x, t, latent: x + t[:, None], None, jnp.array([0.75]))
       >>> generator(jnp.full((1, 1), 4.0), jnp.array(3.0**0.5), jnp.zeros((1, 5))).tolist()
       [[2.0]]
     """
-    row = chain.x0(betas)
+    precond = ddpm.x0(betas)
 
     def sample_x0(x: Batch, sigma: Array, latent: Batch) -> Batch:
         x = x.astype(state_type(x))
         sigma = jnp.asarray(sigma, x.dtype)
-        t = jnp.broadcast_to(row.c_noise(sigma), x.shape[:1])
-        generator = checked(lambda x: apply_fn(params, x, t, latent), "the generator")
-        return generator(expand(row.c_in(sigma), x) * x).astype(x.dtype)
+        t = jnp.broadcast_to(precond.c_noise(sigma), x.shape[:1])
+        generator = check_outputs(lambda x: apply_fn(params, x, t, latent), "the generator")
+        return generator(expand(precond.c_in(sigma), x) * x).astype(x.dtype)
 
     return sample_x0

@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import grids
-from jaxdiff.samplers.base import Carry, Level, Sampler, gaussian, memoryless, move
+from jaxdiff.process import posterior
+from jaxdiff.samplers.base import Carry, Level, Sampler, affine_step, gaussian, memoryless
 from jaxdiff.samplers.checks import asked
 from jaxdiff.types import Array, Batch, Denoiser, Noise, state_type
 
 
 def ddim(eta: float = 0.0) -> Sampler:
-    """One evaluation a step; eta = 0 is `euler()`, eta = 1 the ancestral sampler with the small variance.
+    """Make DDIM, one evaluation a step; eta = 0 is `euler()`, eta = 1 draws from the posterior as `ancestral()`.
 
     b^2 = eta^2 s'^2 (1 - s'^2 / s^2);  x' = x0_hat + sqrt(s'^2 - b^2) / s * (x - x0_hat) + b * z
 
@@ -20,7 +21,7 @@ def ddim(eta: float = 0.0) -> Sampler:
     Raises: ValueError when eta is outside [0, 1].
     Reference: Song, Meng & Ermon 2021 (DDIM), Eq. 12 and 16.
     Example:
-      >>> from jaxdiff import betas
+      >>> from jaxdiff.process import betas
       >>> from jaxdiff.samplers import sample
       >>> grid = betas.sigmas(betas.cosine(10))
       >>> sample(ddim(0.5), lambda x, sigma: 0 * x + 3.0, jnp.ones((1, 1)), grid, key=jax.random.key(0)).item()
@@ -31,15 +32,16 @@ def ddim(eta: float = 0.0) -> Sampler:
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
         sigma, sigma_next = level.sigma, level.sigma_next
-        rest = (sigma - sigma_next) * (sigma + sigma_next) / sigma**2  # 1 - s'^2 / s^2 without cancellation
-        a = sigma_next / sigma * jnp.sqrt(1 - eta**2 * rest)
-        return move(x, denoise(x, sigma), a, eta * sigma_next * jnp.sqrt(rest), noise), carry
+        q = posterior.between(sigma, sigma_next)
+        a = sigma_next / sigma * jnp.sqrt(1 - eta**2 * q.of_x0)  # of_x0 = 1 - s'^2 / s^2
+        b = eta * sigma_next * jnp.sqrt(q.of_x0)  # not the root of the variance, whose slope at s' = 0 is infinite
+        return affine_step(x, denoise(x, sigma), a, b, noise), carry
 
     return Sampler(memoryless, gaussian, step)
 
 
 def encode(denoise: Denoiser, x: Batch, sigmas: grids.Grid) -> Batch:
-    """DDIM inversion: up the grid from its lowest level above 0, each step by the x0 of the level it leaves.
+    """Encode by DDIM inversion: up the grid from its lowest level above 0, each step by the x0 of the level it leaves.
 
     x' = x0_hat + s' / s * (x - x0_hat),  s' > s
 
@@ -65,6 +67,6 @@ def encode(denoise: Denoiser, x: Batch, sigmas: grids.Grid) -> Batch:
 
     def body(x: Batch, level: tuple[Array, Array]) -> tuple[Batch, None]:
         sigma, sigma_next = level
-        return move(x, model(x, sigma), sigma_next / sigma), None
+        return affine_step(x, model(x, sigma), sigma_next / sigma), None
 
     return jax.lax.scan(body, x, (levels[:-1], levels[1:]))[0]

@@ -2,12 +2,12 @@
 
 import math
 
-from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, move, noiseless
+from jaxdiff.samplers.base import Carry, Level, Sampler, affine_step, memoryless, noiseless
 from jaxdiff.types import Batch, Denoiser, Noise
 
 
 def dpm_2(rho: float = 3.0) -> Sampler:
-    """Second order, two evaluations a step, deterministic.
+    """Make DPM-2: second order, two evaluations a step, deterministic.
 
     sigma_mid = ((sigma^(1/rho) + sigma'^(1/rho)) / 2)^rho;  x_mid = x + (sigma_mid - sigma) * d(x, sigma)
     x' = x + (sigma' - sigma) * d(x_mid, sigma_mid),  d(x, sigma) = (x - D(x, sigma)) / sigma
@@ -34,7 +34,7 @@ def dpm_2(rho: float = 3.0) -> Sampler:
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
         sigma, sigma_next = level.sigma, level.sigma_next
         sigma_mid = ((sigma ** (1 / rho) + sigma_next ** (1 / rho)) / 2) ** rho
-        x_mid = move(x, denoise(x, sigma), sigma_mid / sigma)
+        x_mid = affine_step(x, denoise(x, sigma), sigma_mid / sigma)
         slope = (x_mid - denoise(x_mid, sigma_mid)) / sigma_mid
         return x + (sigma_next - sigma) * slope, carry
 

@@ -2,12 +2,12 @@
 
 import jax.numpy as jnp
 
-from jaxdiff.samplers.base import Carry, Level, Sampler, move, noiseless
+from jaxdiff.samplers.base import Carry, Level, Sampler, affine_step, noiseless
 from jaxdiff.types import Batch, Denoiser, Noise
 
 
 def dpmpp_2m() -> Sampler:
-    """Second order, one evaluation a step, deterministic, multistep.
+    """Make DPM-Solver++(2M): second order, one evaluation a step, deterministic, multistep.
 
     With lambda = -log(sigma), h = lambda' - lambda and r = h_last / h:
     D_bar = (1 + 1/(2r)) * D(x, sigma) - 1/(2r) * D_last;   x' = D_bar + sigma' / sigma * (x - D_bar)
@@ -36,6 +36,6 @@ def dpmpp_2m() -> Sampler:
         h_last = jnp.log(jnp.where(second_order, sigma_last, 2 * sigma) / sigma)
         weight = jnp.where(second_order, h / (2 * h_last), 0.0)
         x0_bar = x0_hat + weight * (x0_hat - x0_last)
-        return move(x, x0_bar, sigma_next / sigma), (x0_hat, sigma)
+        return affine_step(x, x0_bar, sigma_next / sigma), (x0_hat, sigma)
 
     return Sampler(init, noiseless, step)

@@ -1,11 +1,11 @@
 """Euler's method on the probability-flow ODE, which is DDIM with eta = 0."""
 
-from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, move, noiseless
+from jaxdiff.samplers.base import Carry, Level, Sampler, affine_step, memoryless, noiseless
 from jaxdiff.types import Batch, Denoiser, Noise
 
 
 def euler() -> Sampler:
-    """First order, one evaluation a step, deterministic.
+    """Make Euler's method: first order, one evaluation a step, deterministic.
 
     dx/dsigma = (x - D(x, sigma)) / sigma, hence x' = x0_hat + sigma' / sigma * (x - x0_hat)
 
@@ -20,6 +20,6 @@ def euler() -> Sampler:
     """
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
-        return move(x, denoise(x, level.sigma), level.sigma_next / level.sigma), carry
+        return affine_step(x, denoise(x, level.sigma), level.sigma_next / level.sigma), carry
 
     return Sampler(memoryless, noiseless, step)

@@ -2,12 +2,12 @@
 
 import jax
 
-from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, move, noiseless
+from jaxdiff.samplers.base import Carry, Level, Sampler, affine_step, memoryless, noiseless
 from jaxdiff.types import Batch, Denoiser, Noise
 
 
 def heun() -> Sampler:
-    """Second order, two evaluations a step except into sigma = 0, deterministic.
+    """Make Heun's method: second order, two evaluations a step except into sigma = 0, deterministic.
 
     d = (x - D(x, sigma)) / sigma;  x_e = x + (sigma' - sigma) * d;  d' = (x_e - D(x_e, sigma')) / sigma'
     x' = x + (sigma' - sigma) * (d + d') / 2, or x_e where sigma' = 0
@@ -25,7 +25,7 @@ def heun() -> Sampler:
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
         sigma, sigma_next = level.sigma, level.sigma_next
         x0_hat = denoise(x, sigma)
-        x_euler = move(x, x0_hat, sigma_next / sigma)
+        x_euler = affine_step(x, x0_hat, sigma_next / sigma)
 
         def correct(x_euler: Batch) -> Batch:
             slope = (x - x0_hat) / sigma

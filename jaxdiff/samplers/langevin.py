@@ -5,9 +5,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdiff import sde as sdes
+from jaxdiff import process
+from jaxdiff.process.sde import SDE
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless
-from jaxdiff.sde import SDE
 from jaxdiff.types import Array, Batch, Denoiser, Key, Noise, expand
 
 StepSize = Callable[[SDE, Array, Batch, Batch], Array]
@@ -15,24 +15,51 @@ StepSize = Callable[[SDE, Array, Batch, Batch], Array]
 
 
 def per_example(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
-    """d / |score|^2, example by example, so that images do not influence each other; d = E|z|^2 numbers an image.
+    """Compute the step size d / |score|^2 example by example, so that images do not influence each other.
+
+    d = E|z|^2, the numbers of an image; the result is at most 10 prior_std^2.
 
     The drawn |z|^2 would go with the noise that it scales, and raise the variance by 2 / d. For images: in a few
-    dimensions a score near 0 makes the step large, take `annealed` there. It is at most 10 prior_std^2, which no exact
-    score reaches: its mean square is at least that of a Gaussian with the variance of x (Cramer and Rao), but an
+    dimensions a score near 0 makes the step large, take `annealed` there. No exact score
+    reaches the bound: its mean square is at least that of a Gaussian with the variance of x (Cramer and Rao), but an
     untrained network says 0.
+
+    Args:
+      sde: whose prior_std bounds the step; t: [], unused.
+      score, noise: [B, ...]; of the noise nothing is used.
+    Returns: [B].
+    Reference: Song et al. 2021, Alg. 4 and 5, with their advice for small batches, sqrt(d) for |z|.
+    Example: data ~ N(0, 1) have |score|^2 = d on average, and the step is 1
+      >>> per_example(process.sde.vp(), jnp.array(0.5), jnp.ones((1, 4)), jnp.ones((1, 4))).tolist()
+      [1.0]
     """
     size = score[0].size
     return size / jnp.maximum(_norms(score) ** 2, size / (10 * sde.prior_std**2))
 
 
 def batch_mean(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
-    """(mean |z| / mean |score|)^2 over the batch, as Song et al. 2021 do: an image then depends on its batch."""
+    """Compute the paper's step size, (mean |z| / mean |score|)^2: an image then depends on its batch.
+
+    Args: as `per_example`; both means are over the batch.
+    Returns: [].
+    Reference: Song et al. 2021, Alg. 4 and 5, in their released code.
+    Example:
+      >>> batch_mean(process.sde.vp(), jnp.array(0.5), jnp.ones((1, 4)), 2 * jnp.ones((1, 4))).item()
+      4.0
+    """
     return (jnp.mean(_norms(noise)) / jnp.mean(_norms(score))) ** 2
 
 
 def annealed(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
-    """std(t)^2: annealed Langevin dynamics (Song & Ermon 2019)."""
+    """Compute the step size of annealed Langevin dynamics, std(t)^2.
+
+    Args: as `per_example`; of the score and the noise nothing is used.
+    Returns: [].
+    Reference: Song & Ermon 2019, Alg. 1.
+    Example:
+      >>> bool(jnp.isclose(annealed(process.sde.ve(1.0, 4.0), jnp.array(0.5), jnp.ones(1), jnp.ones(1)), 4.0))
+      True
+    """
     return sde.std(t) ** 2
 
 
@@ -44,38 +71,50 @@ def langevin(
     step_size: StepSize = per_example,
     marginals: SDE | None = None,
 ) -> Sampler:
-    """Corrections at the present level, then `sampler`'s step: `in_turn(correction(sde, ...), sampler)`.
+    """Wrap a sampler in Langevin corrections: `predictor_corrector(correction(sde, ...), sampler)`.
 
     Args:
       sampler: any sampler, usually `predictor(sde, reverse_diffusion)`.
       sde, snr, num_steps, step_size, marginals: of the `correction`.
     Returns: a stochastic Sampler with num_steps more evaluations a step.
     Raises: ValueError as `correction`.
-    Reference: Song et al. 2021, Algorithms 2 and 3.
-    Example:
+    Reference: Song et al. 2021, Alg. 2 (VE) and 3 (VP).
+    Example: the predictor has the last word, here of a single data point, 3
       >>> from jaxdiff.samplers import euler, sample
-      >>> ve = sdes.ve()
-      >>> x = 50 * jax.random.normal(jax.random.key(0), (4, 2))
-      >>> corrected = langevin(euler(), ve, num_steps=2)
-      >>> sample(corrected, lambda x, sigma: x / (1 + sigma**2), x, sdes.grid(ve, 8), key=jax.random.key(1)).shape
-      (4, 2)
+      >>> ve = process.sde.ve()
+      >>> corrected, grid = langevin(euler(), ve, num_steps=2), process.sde.grid(ve, 8)
+      >>> sample(corrected, lambda x, sigma: 0 * x + 3.0, jnp.ones((1, 1)), grid, key=jax.random.key(1)).item()
+      3.0
     """
-    return in_turn(correction(sde, snr, num_steps, step_size, marginals), sampler)
+    return predictor_corrector(correction(sde, snr, num_steps, step_size, marginals), sampler)
 
 
-def in_turn(stay: Sampler, go: Sampler) -> Sampler:
-    """`stay` at the present level, then `go` to the next one; to `stay` both ends of its step are the present level."""
+def predictor_corrector(corrector: Sampler, predictor: Sampler) -> Sampler:
+    """Combine a corrector and a predictor, which act in this order: correct x at its level, then step to the next.
+
+    Args:
+      corrector: leaves x at its level: both ends of its step are the present one; usually a `correction`.
+      predictor: any sampler.
+    Returns: a Sampler with the evaluations of both; its noise and its carry are pairs in this order.
+    Reference: Song et al. 2021, Alg. 1, which predicts first; here a loop over levels starts with the correction, which
+      is the same sequence but for its two ends.
+    Example:
+      >>> from jaxdiff.samplers import euler
+      >>> sampler = predictor_corrector(correction(process.sde.ve(), num_steps=3), euler())
+      >>> [jnp.shape(z) for z in jax.tree.leaves(sampler.draw(jax.random.key(0), jnp.zeros(2)))]
+      [(3, 2)]
+    """
 
     def draw(key: Key, x: Batch) -> Noise:
-        key_stay, key_go = jax.random.split(key)
-        return stay.draw(key_stay, x), go.draw(key_go, x)
+        key_corrector, key_predictor = jax.random.split(key)
+        return corrector.draw(key_corrector, x), predictor.draw(key_predictor, x)
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
-        x, stayed = stay.step(denoise, x, carry[0], level._replace(sigma_next=level.sigma), noise[0])
-        x, gone = go.step(denoise, x, carry[1], level, noise[1])
-        return x, (stayed, gone)
+        x, corrected = corrector.step(denoise, x, carry[0], level._replace(sigma_next=level.sigma), noise[0])
+        x, predicted = predictor.step(denoise, x, carry[1], level, noise[1])
+        return x, (corrected, predicted)
 
-    return Sampler(lambda x: (stay.init(x), go.init(x)), draw, step)
+    return Sampler(lambda x: (corrector.init(x), predictor.init(x)), draw, step)
 
 
 def correction(
@@ -85,9 +124,9 @@ def correction(
     step_size: StepSize = per_example,
     marginals: SDE | None = None,
 ) -> Sampler:
-    """num_steps times x + e score + sqrt(2 e) z, which leave x at its level.
+    """Correct x by num_steps steps of Langevin dynamics, which leave it at its level.
 
-    e = 2 alpha snr^2 step_size, in the SDE's native coordinates.
+    x + e score + sqrt(2 e) z,  e = 2 alpha snr^2 step_size,  in the SDE's native coordinates
 
     Args:
       sde: in whose coordinates the correction is made.
@@ -96,7 +135,13 @@ def correction(
       step_size: `per_example` (the default), `batch_mean` (the paper's), or `annealed`.
       marginals: as for `predictor`.
     Raises: ValueError when snr is not positive or num_steps below 1.
-    Reference: Song et al. 2021, Algorithms 4 and 5.
+    Reference: Song et al. 2021, Alg. 4 (VE) and 5 (VP).
+    Example: the level stays that of x
+      >>> level = Level(jnp.array(0), jnp.array(1.0), jnp.array(1.0), 8)
+      >>> sampler = correction(process.sde.ve(), step_size=lambda *_: jnp.zeros(()))
+      >>> x, _ = sampler.step(lambda x, sigma: 0 * x, jnp.ones((1, 2)), (), level, jnp.ones((1, 1, 2)))
+      >>> x.tolist()
+      [[1.0, 1.0]]
     """
     if not snr > 0:
         raise ValueError(f"snr must be positive, got {snr}")
@@ -111,7 +156,7 @@ def correction(
         scale = expand(sde.a(t), x)
 
         def correct(x_t: Batch, z: Batch) -> tuple[Batch, None]:
-            score = sdes.score(marginals or sde, denoise, x_t, t)
+            score = process.reverse_sde.score(marginals or sde, denoise, x_t, t)
             e = 2 * sde.step_size(t, level.num_steps) * snr**2 * step_size(sde, t, score, z)
             return x_t + expand(e, x) * score + expand(jnp.sqrt(2 * e), x) * z, None
 

@@ -1,4 +1,4 @@
-"""Time points of few-step sampling: given ones as a grid, and the search for the best ones. All on the host."""
+"""Time points of few-step sampling: as a grid, and the search for the best ones. All on the host."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,7 +11,7 @@ Metric = Callable[[tuple[float, ...]], float]
 
 
 def time_points(points: Sequence[float] = (), sigma_min: float = 0.002, sigma_max: float = 80.0) -> grids.Grid:
-    """The grid sigma_max > points > sigma_min: one evaluation at sigma_max and one at each point.
+    """Make the grid sigma_max > points > sigma_min: one evaluation at sigma_max and one at each point.
 
     Args:
       points: tau_1 > tau_2 > ..., between sigma_min and sigma_max, in data units; none for one-step sampling.
@@ -40,7 +40,7 @@ def time_points(points: Sequence[float] = (), sigma_min: float = 0.002, sigma_ma
 
 
 def search_time_points(metric: Metric, levels: grids.Grid, num_points: int) -> tuple[float, ...]:
-    """The points that minimise the metric, found one after another: each below those before it, which stay.
+    """Search the points that minimise a metric, one after another: each below those before it, which stay.
 
     Args:
       metric: of the points so far, as `time_points` takes them. It is asked once at most about the same points.
@@ -73,9 +73,9 @@ def search_time_points(metric: Metric, levels: grids.Grid, num_points: int) -> t
 
 
 def ternary_search(value: Callable[[int], float], low: int, high: int) -> int:
-    """The integer in [low, high], both included, where a unimodal function is smallest.
+    """Search the integer in [low, high], both included, where a unimodal function is smallest.
 
-    A third of the range goes with every two values. Where they are equal nothing is known of any third, so that all
+    A third of the range goes with every two values. Where they are equal no third can be left out, so that all
     three are searched: plateaus cost evaluations, not the minimum.
 
     Args:

@@ -4,26 +4,26 @@ The state is a `TrainState` whose `params` and `opt_state` hold one tree a netwo
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdiff.losses import adversarial, ddgan_process
-from jaxdiff.losses.ddgan_process import Draws, Process
-from jaxdiff.train import ema, sharding
+from jaxdiff.losses import adversarial
+from jaxdiff.process import ddgan
+from jaxdiff.process.ddgan import DiscretizedProcess, Draws
+from jaxdiff.train import ema, fully_sharded
 from jaxdiff.train.state import TrainState
-from jaxdiff.train.step import Step, in_rounds
-from jaxdiff.types import Array, Batch, Key, Params, PyTree, floating
+from jaxdiff.train.step import Step, accumulate
+from jaxdiff.types import Array, Batch, Key, Params, PyTree
 
 Generate = Callable[[Params, Batch, Array, Array], Batch]
 """generator(params, x, t, latent) -> x0_hat [B, ...], x = x_{t+1} in native coordinates, t [B] = 0 .. T-1."""
 Discriminate = Callable[[Params, Batch, Batch, Array], Array]
 """discriminator(params, x_prev, x, t) -> logits [B] that x_prev, with x = x_{t+1}, is a real x_t."""
-Then = Callable[[Process, Batch, Batch, Array, Batch], Batch]
-"""then(process, output, x, t, noise) -> x_prev, the fake x_t."""
+Transition = Callable[[DiscretizedProcess, Batch, Batch, Array, Batch], Batch]
+"""transition(process, output, x, t, noise) -> x_prev, the fake x_t."""
 
 
 class Networks(NamedTuple):
@@ -34,8 +34,11 @@ class Networks(NamedTuple):
 
 
 def create(params: Networks, optimizers: Networks) -> TrainState:
-    """The state before the first step.
+    """Create the state before the first step; the average starts at the generator's parameters.
 
+    Args:
+      params: of both networks.
+      optimizers: of optax, of both.
     Example:
       >>> adam = optax.adam(1e-3, b1=0.5, b2=0.9)
       >>> state = create(Networks({"w": jnp.ones(2)}, {"v": jnp.ones(3)}), Networks(adam, adam))
@@ -46,59 +49,19 @@ def create(params: Networks, optimizers: Networks) -> TrainState:
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state, jax.tree.map(jnp.copy, params.generator))
 
 
-def average(decay: float) -> Callable[[Array], Array]:
-    """beta(step) = 0 at the first step and `decay` afterwards: the average starts as a copy of the first update.
-
-    Args:
-      decay: in [0, 1]; 0.9999 for CIFAR-10.
-    Raises: ValueError when decay is outside.
-    Reference: Xiao et al. 2022, Appendix; where it starts is the released code's.
-    Example:
-      >>> average(0.5)(jnp.arange(3)).tolist()
-      [0.0, 0.5, 0.5]
-    """
-    if not 0 <= decay <= 1:
-        raise ValueError(f"decay must be in [0, 1], got {decay}")
-    return lambda step: jnp.where(jnp.asarray(step) > 0, decay, 0.0)
-
-
-def cosine_by_epoch(learning_rate: float, steps_per_epoch: int, num_epochs: int, floor: float = 1e-5) -> optax.Schedule:
-    """floor + (learning_rate - floor) (1 + cos(pi e / num_epochs)) / 2 in epoch e, and the floor afterwards.
-
-    Args:
-      learning_rate: in epoch 0; floor: in epoch num_epochs, 1e-5 as in the released code.
-      steps_per_epoch, num_epochs: >= 1.
-    Raises: ValueError when one of them is below 1.
-    Reference: Loshchilov & Hutter 2017 (1608.03983), Eq. 5, without restarts; Xiao et al. 2022, Appendix.
-    Example:
-      >>> rate = cosine_by_epoch(3e-5, steps_per_epoch=10, num_epochs=2)
-      >>> [round(float(rate(step)), 7) for step in (0, 9, 10, 20, 99)]
-      [3e-05, 3e-05, 2e-05, 1e-05, 1e-05]
-    """
-    for name, value in (("steps_per_epoch", steps_per_epoch), ("num_epochs", num_epochs)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-
-    def rate(count: Array) -> Array:
-        share = floating(jnp.minimum(jnp.asarray(count) // steps_per_epoch, num_epochs)) / num_epochs
-        return floor + (learning_rate - floor) * (1 + jnp.cos(jnp.pi * share)) / 2
-
-    return rate
-
-
 def adversarial_step(
     generator: Generate,
     discriminator: Discriminate,
     optimizers: Networks,
-    process: Process,
+    process: DiscretizedProcess,
     draw: Callable[[Key, PyTree], tuple[Batch, Draws, Draws]],
     beta: Callable[[Array], Array],
     gamma: float,
     r1_every: int = 1,
-    then: Then = ddgan_process.posterior,
+    transition: Transition = ddgan.sample_posterior,
     rounds: int = 1,
 ) -> Step:
-    """A step of DDGAN: the discriminator's, then the generator's against the moved discriminator, then the average.
+    """Build a step of DDGAN: the discriminator's, then the generator's against the new discriminator, then the average.
 
     D: mean softplus(-D(x_t, x_{t+1}, t)) + R1 + mean softplus(D(x~_t, x_{t+1}, t));  G: mean softplus(-D(x~_t, ...))
     with x~_t ~ q(x_t | x_{t+1}, G(x_{t+1}, t, latent)), on pairs of their own.
@@ -106,46 +69,58 @@ def adversarial_step(
     Args:
       generator, discriminator: pure functions of their parameters; the `apply` of `nets.ddgan`'s networks fit.
       optimizers: of optax.
-      process: tables of T steps; T = 1 is a one-shot GAN.
-      draw: (key, batch) -> (x0, draws of D's half, of G's half); `drawn` makes it. Its key is fold_in(key, state.step).
-      beta: the average's decay, from `average`.
+      process: tables of T steps, from `ddgan.discretize`; T = 1 is a one-shot GAN.
+      draw: (key, batch) -> (x0, draws of D's half, of G's half), such as `draw_examples`; its key is
+        fold_in(key, state.step).
+      beta: the average's decay, from `constant_decay`.
       gamma: of R1. r1_every: it is added at steps that this divides, not rescaled; 1 is always, and the only one that
         shares a forward pass. On CPUs lazy R1 pays from about 10 on; 15 is the released command's for CIFAR-10.
-      then: what makes x~_t of the generator's output; `ddgan_process.direct` where it is x~_t already.
-      rounds: of accumulation, by `in_rounds`, in either half of the step; the draws do not depend on it.
+      transition: what makes x~_t of the generator's output; `ddgan.direct` where it is x~_t already.
+      rounds: of accumulation, by `accumulate`, in either half of the step; the draws do not depend on it.
     Returns: step(state, key, batch) -> (state, metrics), pure, as `fit` wants it. A step in which a loss, gradient or
       update of either network is not finite changes nothing but the count.
     Raises: ValueError when r1_every is below 1 or gamma negative.
     Reference: Xiao et al. 2022, section 3.2; Karras et al. 2020 (1912.04958) for lazy regularisation.
+    Example:
+      >>> from jaxdiff.process import betas
+      >>> g = lambda params, x, t, latent: params * x
+      >>> d = lambda params, x_prev, x, t: params * x_prev[:, 0]
+      >>> both, tables, beta = Networks(optax.sgd(0.1), optax.sgd(0.1)), ddgan.discretize(betas.vp(4)), jnp.zeros_like
+      >>> step = adversarial_step(g, d, both, tables, draw_examples(4, 0), beta, gamma=0.0)
+      >>> state = create(Networks(jnp.array(1.0), jnp.array(0.0)), both)
+      >>> state, metrics = jax.eval_shape(step, state, jax.random.key(0), {"image": jnp.ones((8, 1))})
+      >>> sorted(metrics)[:4]
+      ['discriminator_grad_norm', 'discriminator_loss', 'discriminator_update_norm', 'generator_grad_norm']
     """
     if r1_every < 1:
         raise ValueError(f"r1_every must be at least 1, got {r1_every}")
     if not gamma >= 0:
         raise ValueError(f"gamma must be at least 0, got {gamma}")
 
-    def told(draws: Draws, x: Batch) -> Array:
+    def conditioning(draws: Draws, x: Batch) -> Array:
         # In the type of x, since networks embed integers in float32 even where all else is float64.
         return draws.t.astype(x.dtype)
 
     def fake(params: Params, x: Batch, draws: Draws) -> Batch:
-        return then(process, generator(params, x, told(draws, x), draws.latent), x, draws.t, draws.noise_posterior)
+        x0_hat = generator(params, x, conditioning(draws, x), draws.latent)
+        return transition(process, x0_hat, x, draws.t, draws.noise_posterior)
 
     def pair(x0: Batch, draws: Draws) -> tuple[Batch, Batch]:
-        return ddgan_process.pair(process, x0, draws.t, draws.noise_prev, draws.noise)
+        return ddgan.pair(process, x0, draws.t, draws.noise_prev, draws.noise)
 
-    def judged(d: Params, x_prev: Batch, x_fake: Batch, x: Batch, t: Array) -> Array:
-        d = sharding.gathered(d)
+    def discriminator_loss(d: Params, x_prev: Batch, x_fake: Batch, x: Batch, t: Array) -> Array:
+        d = fully_sharded.all_gather(d)
         real, fakes = (discriminator(d, a, x, t) for a in (x_prev, x_fake))
         return jnp.mean(adversarial.real_loss(real)) + jnp.mean(adversarial.fake_loss(fakes))
 
-    def judged_with_r1(d: Params, x_prev: Batch, x_fake: Batch, x: Batch, t: Array) -> tuple[Array, Array]:
-        d = sharding.gathered(d)
+    def discriminator_loss_with_r1(d: Params, x_prev: Batch, x_fake: Batch, x: Batch, t: Array) -> tuple[Array, Array]:
+        d = fully_sharded.all_gather(d)
         losses, r1 = adversarial.real_loss_with_r1(lambda x_prev: discriminator(d, x_prev, x, t), x_prev, gamma)
         loss = jnp.mean(losses) + jnp.mean(adversarial.fake_loss(discriminator(d, x_fake, x, t)))
         return loss + jnp.mean(r1), jnp.mean(r1)
 
-    def r1_alone(d: Params, x_prev: Batch, x: Batch, t: Array) -> Array:
-        d = sharding.gathered(d)
+    def r1_penalty(d: Params, x_prev: Batch, x: Batch, t: Array) -> Array:
+        d = fully_sharded.all_gather(d)
         return jnp.mean(adversarial.real_loss_with_r1(lambda x_prev: discriminator(d, x_prev, x, t), x_prev, gamma)[1])
 
     def discriminator_gradient(
@@ -154,58 +129,61 @@ def adversarial_step(
         """(loss without R1, R1, gradient of their sum)."""
         x0, draws = examples
         x_prev, x = pair(x0, draws)
-        d, x_fake, t = params.discriminator, fake(sharding.gathered(params.generator), x, draws), told(draws, x)
+        d, t = params.discriminator, conditioning(draws, x)
+        x_fake = fake(fully_sharded.all_gather(params.generator), x, draws)
         if r1_every == 1:
-            (total, r1), grads = jax.value_and_grad(judged_with_r1, has_aux=True)(d, x_prev, x_fake, x, t)
+            (total, r1), grads = jax.value_and_grad(discriminator_loss_with_r1, has_aux=True)(d, x_prev, x_fake, x, t)
             return total - r1, r1, grads
-        loss, grads = jax.value_and_grad(judged)(d, x_prev, x_fake, x, t)
+        loss, grads = jax.value_and_grad(discriminator_loss)(d, x_prev, x_fake, x, t)
         # R1 alone is in the branch, since XLA's CPU backend computes gradients of convolutions slowly inside one.
         without = lambda d, *_: (jnp.zeros_like(loss), jax.tree.map(jnp.zeros_like, d))  # noqa: E731
-        r1, more = jax.lax.cond(step % r1_every == 0, jax.value_and_grad(r1_alone), without, d, x_prev, x, t)
+        r1, more = jax.lax.cond(step % r1_every == 0, jax.value_and_grad(r1_penalty), without, d, x_prev, x, t)
         return loss, r1, jax.tree.map(jnp.add, grads, more)
 
     def generator_loss(g: Params, d: Params, examples: tuple[Batch, Draws]) -> Array:
         x0, draws = examples
         _, x = pair(x0, draws)
-        g, d = sharding.gathered(g), sharding.gathered(d)
-        return jnp.mean(adversarial.real_loss(discriminator(d, fake(g, x, draws), x, told(draws, x))))
+        g, d = fully_sharded.all_gather(g), fully_sharded.all_gather(d)
+        return jnp.mean(adversarial.real_loss(discriminator(d, fake(g, x, draws), x, conditioning(draws, x))))
 
     def step(state: TrainState, key: Key, batch: PyTree) -> tuple[TrainState, dict[str, Array]]:
         x0, draws_d, draws_g = draw(jax.random.fold_in(key, state.step), batch)
-        d_of = partial(discriminator_gradient, state.params, state.step)
-        d_loss, r1, grads = in_rounds(d_of, (x0, draws_d), rounds)
+        d_of = lambda _, part: discriminator_gradient(state.params, state.step, part)  # noqa: E731
+        d_loss, r1, grads = accumulate(d_of, (x0, draws_d), rounds)
         d = _update(optimizers.discriminator, d_loss + r1, grads, state, "discriminator")
-        # The generator meets the old discriminator where the new one is broken, so that the metrics tell which it was.
-        met = _where(d.finite, d.params, state.params.discriminator)
-        g_of = partial(jax.value_and_grad(generator_loss), state.params.generator, met)
-        g_loss, grads = in_rounds(g_of, (x0, draws_g), rounds)
+        # The generator meets the old discriminator where the new one is broken, so that the metrics show which it was.
+        opponent = _where(d.finite, d.params, state.params.discriminator)
+        g_of = lambda _, part: jax.value_and_grad(generator_loss)(state.params.generator, opponent, part)  # noqa: E731
+        g_loss, grads = accumulate(g_of, (x0, draws_g), rounds)
         g = _update(optimizers.generator, g_loss, grads, state, "generator")
-        moved = (
+        new = (
             Networks(g.params, d.params),
             Networks(g.opt_state, d.opt_state),
             ema.update(state.ema, g.params, beta(state.step)),
         )
-        kept = _where(d.finite & g.finite, moved, tuple(state[1:]))
+        kept = _where(d.finite & g.finite, new, tuple(state[1:]))
         metrics = {"discriminator_loss": d_loss, "generator_loss": g_loss, "r1": r1}
         return TrainState(state.step + 1, *kept), metrics | d.norms | g.norms
 
     return step
 
 
-def drawn(num_steps: int, latent_dim: int) -> Callable[[Key, PyTree], tuple[Batch, Draws, Draws]]:
-    """`draw` for `adversarial_step`: the batch's images, and fresh draws for each half of the step.
+def draw_examples(num_steps: int, latent_dim: int) -> Callable[[Key, PyTree], tuple[Batch, Draws, Draws]]:
+    """Build the `draw` of `adversarial_step`: the batch's images, and draws of its own for each half of the step.
 
     Args:
-      num_steps: T; latent_dim: >= 0.
+      num_steps: T.
+      latent_dim: numbers in the latent, >= 0.
+    Returns: (key, batch) -> (x0, draws of the discriminator's half, of the generator's).
     Example:
-      >>> x0, for_d, for_g = drawn(4, 5)(jax.random.key(0), {"image": jnp.zeros((3, 2))})
+      >>> x0, for_d, for_g = draw_examples(4, 5)(jax.random.key(0), {"image": jnp.zeros((3, 2))})
       >>> for_d.latent.shape, bool((for_d.latent == for_g.latent).any())
       ((3, 5), False)
     """
 
     def draw(key: Key, batch: PyTree) -> tuple[Batch, Draws, Draws]:
         key_d, key_g = jax.random.split(key)
-        for_d, for_g = (ddgan_process.draw(k, batch["image"], num_steps, latent_dim) for k in (key_d, key_g))
+        for_d, for_g = (ddgan.draw(k, batch["image"], num_steps, latent_dim) for k in (key_d, key_g))
         return batch["image"], for_d, for_g
 
     return draw
@@ -225,8 +203,8 @@ def _update(
     params, opt_state = getattr(state.params, network), getattr(state.opt_state, network)
     updates, opt_state = optimizer.update(grads, opt_state, params)
     norms = {
-        f"{network}_grad_norm": sharding.global_norm(grads),
-        f"{network}_update_norm": sharding.global_norm(updates),
+        f"{network}_grad_norm": fully_sharded.global_norm(grads),
+        f"{network}_update_norm": fully_sharded.global_norm(updates),
     }
     finite = jnp.all(jnp.isfinite(jnp.stack([loss, *norms.values()])))
     return _Updated(optax.apply_updates(params, updates), opt_state, norms, finite)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdiff.train import hosts, keeping, place
-from jaxdiff.train.checksums import checksum, checksums, difference, leaves
+from jaxdiff.train import hosts, paths, preservation
+from jaxdiff.train.checksums import checksum, checksums, describe_difference, describe_leaves
 from jaxdiff.types import PyTree
 
 try:
@@ -29,7 +29,7 @@ class CheckpointError(ValueError):
 
 
 class Restored(NamedTuple):
-    """A state read back, the JSON that was saved beside it, and its step."""
+    """A state read back, the JSON that was saved with it, and its step."""
 
     state: PyTree
     extra: dict[str, Any]
@@ -58,7 +58,7 @@ class Checkpoints:
     Args:
       workdir: folder of the run.
       keep_last: how many of the newest to keep, >= 1.
-      report: is told in one line of every checkpoint that cannot be read or written.
+      report: takes a line for every checkpoint that cannot be read or written.
       keep_every: the first checkpoint of every so many steps is kept besides, >= 1; 0 for none.
     Raises: ValueError for one of these, or a workdir under which no checkpoint could be read back.
     """
@@ -69,20 +69,20 @@ class Checkpoints:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self.directory = Path(workdir).absolute() / "checkpoints"
         if not self.directory.is_dir():  # what was written elsewhere and brought here can be read
-            place.check_readable(Path(workdir))
+            paths.check_readable(Path(workdir))
         self.keep_last, self.keep_every, self.report = keep_last, keep_every, report
         self.damaged: list[int] = []
         self.pending: Any = None
-        self.writing, self.proven = False, False
+        self.writing, self.verified = False, False
         self.saved: _Saved | None = None
         self.unread: int | None = None
         self.checkpointer = self._open()
 
     def _open(self) -> Any:
         policies = ocp.training.preservation_policies
-        # One more until a save was read back, so that none takes the place of the last that could be.
-        kept: list[Any] = [keeping.Newest(lambda: self.keep_last + (not self.proven))]
-        kept += [keeping.FirstOfEvery(self.keep_every)] if self.keep_every else []
+        # One more until a save was read back, so that the last one that could be is not removed for it.
+        kept: list[Any] = [preservation.Newest(lambda: self.keep_last + (not self.verified))]
+        kept += [preservation.FirstOfEvery(self.keep_every)] if self.keep_every else []
         return ocp.training.Checkpointer(
             self.directory,
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
@@ -107,19 +107,19 @@ class Checkpoints:
         """
         self._settle()
         if not self.writing:
-            place.check_readable(self.directory.parent)
+            paths.check_readable(self.directory.parent)
             self._make_room()
         sums = jax.device_get(checksums(state)).tolist()
-        beside = {"extra": extra, "leaves": leaves(state), "checksums": sums}
+        metadata = {"extra": extra, "leaves": describe_leaves(state), "checksums": sums}
         try:
             self.pending = self.checkpointer.save_checkpointables_async(
-                step, {"state": state}, custom_metadata=beside, force=True
+                step, {"state": state}, custom_metadata=metadata, force=True
             )
         except Exception as error:
             raise self._failed(error) from error
         # Arrays without memory of their own, since devices may have no room to read to.
         like = jax.tree.map(lambda a: np.broadcast_to(np.zeros((), a.dtype), a.shape), state)
-        self.saved = None if self.proven else _Saved(step, like, sums)
+        self.saved = None if self.verified else _Saved(step, like, sums)
 
     def wait(self) -> None:
         """Until the last save is on the disk; raises OSError when it could not be written, or the first not be read."""
@@ -132,9 +132,9 @@ class Checkpoints:
             raise self._failed(error) from error
         saved, self.saved = self.saved, None
         if saved is not None:
-            self._prove(saved)
+            self._verify(saved)
 
-    def _prove(self, saved: _Saved) -> None:
+    def _verify(self, saved: _Saved) -> None:
         """Read a save back, a quarter at a time; raises OSError when it is not what was saved: it does not count."""
         like, tree = jax.tree.flatten(saved.like)
         reason = ""
@@ -146,8 +146,8 @@ class Checkpoints:
                     raise CheckpointError("its arrays are not those that were saved")
             except Exception as error:  # a file that is not there surfaces as any of many library errors
                 reason = reason or _reason(error)
-        self.proven = hosts.agree(not reason)
-        if not self.proven:
+        self.verified = hosts.all_agree(not reason)
+        if not self.verified:
             self.damaged.append(saved.step)
             self.unread, self.writing = saved.step, False  # the next save removes it
             raise OSError(
@@ -180,35 +180,35 @@ class Checkpoints:
         steps = self.steps()
         for step in reversed(steps):
             state, differs, reason = None, "", ""
-            beside: dict[str, Any] = {}
+            metadata: dict[str, Any] = {}
             try:
-                beside = self.checkpointer.checkpointables_metadata(step).custom_metadata or {}
-                if "checksums" not in beside:
+                metadata = self.checkpointer.checkpointables_metadata(step).custom_metadata or {}
+                if "checksums" not in metadata:
                     raise CheckpointError("its metadata is missing")
-                differs = difference(beside.get("leaves", leaves(like)), leaves(like))
-                state = None if differs else self._read(step, like, beside["checksums"])
+                differs = describe_difference(metadata.get("leaves", describe_leaves(like)), describe_leaves(like))
+                state = None if differs else self._read(step, like, metadata["checksums"])
             except Exception as error:  # a damaged file surfaces as any of many library errors
                 reason = _reason(error)
-            if not hosts.agree(not reason):
+            if not hosts.all_agree(not reason):
                 self.damaged.append(step)
                 self.report(f"checkpoint {step} is damaged ({reason or 'on another host'}); trying the one before")
                 continue
             if differs:
                 raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {differs}")
-            return Restored(state, beside["extra"], step)
+            return Restored(state, metadata["extra"], step)
         if steps:
-            self.damaged = []  # nothing is moved away while nothing better is known
+            self.damaged = []  # nothing is moved away before there is a better one
             raise CheckpointError(f"none of the checkpoints {steps} in {self.directory} can be read")
         return None
 
     def check(self, like: PyTree) -> None:
         """Raise CheckpointError where the newest checkpoint holds a state of other shapes or types."""
-        wanted = leaves(like)
+        wanted = describe_leaves(like)
         for step in self.steps()[-1:]:
             saved = wanted
             with contextlib.suppress(Exception):  # what is damaged is for `restore` to say
                 saved = self.checkpointer.checkpointables_metadata(step).custom_metadata["leaves"]
-            if differs := difference(saved, wanted):
+            if differs := describe_difference(saved, wanted):
                 raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {differs}")
 
     def _read(self, step: int, like: PyTree, expected: list[int]) -> PyTree:
@@ -224,12 +224,12 @@ class Checkpoints:
         Only who saves may do so: what looks half-written to a reader is being written by somebody.
         """
         self.checkpointer.close()
-        hosts.in_turn(self._set_aside)
+        hosts.primary_first(self._set_aside)
         self.damaged, self.writing = [], True
         self.checkpointer = self._open()
 
     def _set_aside(self) -> None:
-        for step in self.damaged if hosts.first() else []:
+        for step in self.damaged if hosts.is_primary() else []:
             if step == self.unread:  # of the state that is saved anew; a place that keeps none would fill with them
                 shutil.rmtree(self.directory / str(step), ignore_errors=True)
                 continue

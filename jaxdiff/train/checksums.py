@@ -1,4 +1,4 @@
-"""What a state is, in a few numbers: the name, shape and type of every array, and a checksum of each."""
+"""Fingerprints of a state: the name, shape and type of every array, and a checksum of each."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ from jaxdiff.types import Array, PyTree
 
 @jax.jit
 def checksums(tree: PyTree) -> Array:
-    """One uint32 per leaf: the sum of its bytes' words, each times an odd number of its place.
+    """Compute one uint32 per leaf: sum over its words w_i of w_i (2 i + 1), modulo 2^32.
 
     Integer sums do not depend on the order, hence not on the sharding: a state saved on eight devices and read on one
     has the same. Computed on the devices, so that nothing is copied to the host for it.
@@ -37,7 +37,7 @@ def checksums(tree: PyTree) -> Array:
 
 
 def checksum(array: np.ndarray) -> int:
-    """The same of one array on the host.
+    """Compute the checksum of one array on the host, that of `checksums`.
 
     Example:
       >>> x = jnp.arange(6.0).reshape(2, 3)
@@ -48,16 +48,28 @@ def checksum(array: np.ndarray) -> int:
     return int(np.sum(words * (2 * np.arange(words.size, dtype=np.uint32) + 1), dtype=np.uint32))
 
 
-def leaves(tree: PyTree) -> list[list[Any]]:
-    """Name, shape and type of every leaf, as JSON."""
+def describe_leaves(tree: PyTree) -> list[list[Any]]:
+    """List name, shape and type of every leaf, as JSON.
+
+    Example:
+      >>> describe_leaves({"w": jnp.zeros((2, 3))})
+      [['w', [2, 3], 'float32']]
+    """
     named = jax.tree_util.tree_leaves_with_path(tree)
     return [[jax.tree_util.keystr(path, simple=True, separator="/"), list(a.shape), str(a.dtype)] for path, a in named]
 
 
-def difference(saved: list[list[Any]], wanted: list[list[Any]]) -> str:
-    """The first leaf in which two states differ, in words; empty where they agree."""
-    there, here = ({name: f"{dtype}{shape}" for name, shape, dtype in leaves} for leaves in (saved, wanted))
-    for name in dict.fromkeys([*there, *here]):
-        if there.get(name) != here.get(name):
-            return f"{name} is {there.get(name, 'absent')} in the checkpoint and {here.get(name, 'absent')} here"
+def describe_difference(saved: list[list[Any]], wanted: list[list[Any]]) -> str:
+    """Describe the first leaf in which two states differ, in words; empty where they agree.
+
+    Args:
+      saved, wanted: from `describe_leaves`, of a checkpoint and of what it is read into.
+    Example:
+      >>> describe_difference(*map(describe_leaves, ({"w": jnp.zeros(2)}, {"w": jnp.zeros(3)})))
+      'w is float32[2] in the checkpoint and float32[3] here'
+    """
+    stored, here = ({name: f"{dtype}{shape}" for name, shape, dtype in leaves} for leaves in (saved, wanted))
+    for name in dict.fromkeys([*stored, *here]):
+        if stored.get(name) != here.get(name):
+            return f"{name} is {stored.get(name, 'absent')} in the checkpoint and {here.get(name, 'absent')} here"
     return ""

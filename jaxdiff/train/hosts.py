@@ -1,4 +1,4 @@
-"""Several processes, on one machine or many: joining them, who speaks for all, and stopping at the same step."""
+"""Several processes, on one machine or many: joining them, which of them reports, and stopping at the same step."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 from jax.experimental import multihost_utils
-from orbax.checkpoint import multihost as barriers
+from orbax.checkpoint import multihost
 
 T = TypeVar("T")
 Report = Callable[[str], None]
@@ -19,16 +19,22 @@ NOTICES = [signal.Signals[name] for name in ("SIGTERM", "SIGUSR1", "SIGUSR2", "S
 """Signals by which a scheduler, or a terminal that is closed, asks a run to save and leave."""
 
 
-def start(
+def initialize(
     coordinator_address: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Join the other processes; call it before anything touches a device.
+    """Join the other processes, by jax.distributed.initialize; call it before anything touches a device.
 
     On TPU pods, under SLURM and Open MPI nothing need be given: JAX reads what it needs from the cluster.
 
     Args:
-      coordinator_address: "host:port" of process 0; num_processes, process_id: how many there are, and which this is.
+      coordinator_address: "host:port" of process 0.
+      num_processes: how many there are.
+      process_id: which this is, 0 .. num_processes - 1.
     Raises: ValueError where neither the arguments nor the cluster say all of that.
+    Example:
+      >>> initialize("localhost:1", num_processes=2)
+      Traceback (most recent call last):
+      ValueError: the processes of a distributed run could not be joined (...
     """
     try:
         jax.distributed.initialize(coordinator_address, num_processes, process_id)
@@ -41,71 +47,106 @@ def start(
         ) from error
 
 
-def first() -> bool:
-    """Whether this is process 0, which alone writes metrics, reports and pictures."""
+def is_primary() -> bool:
+    """Return whether this is process 0, which alone writes metrics, reports and images.
+
+    Example:
+      >>> is_primary()
+      True
+    """
     return jax.process_index() == 0
 
 
-def reports(report: Report) -> tuple[Report, Report]:
-    """(what process 0 says for all, what each process says for itself, named where it is another).
+def reporters(report: Report) -> tuple[Report, Report]:
+    """Make two reporters: what process 0 reports for all, and what each process reports for itself, with its number.
 
     Neither raises where nothing can be written: output often goes to the disk that is full.
+
+    Example:
+      >>> of_all, of_each = reporters(print)
+      >>> of_all("step 1")
+      step 1
     """
 
     def say(line: str) -> None:
         with suppress(OSError):
             report(line)
 
-    if first():
+    if is_primary():
         return say, say
     return lambda line: None, lambda line: say(f"process {jax.process_index()}: {line}")
 
 
-def in_turn(act: Callable[[], T]) -> T:
-    """act() of process 0, and then of the others, which find what it has written."""
+def primary_first(act: Callable[[], T]) -> T:
+    """Call act() on process 0 first, and then on the others: they see the files that it has written.
+
+    Example:
+      >>> primary_first(lambda: 2)
+      2
+    """
     if jax.process_count() == 1:
         return act()
-    if not first():
-        multihost_utils.sync_global_devices("in_turn")
+    if not is_primary():
+        multihost_utils.sync_global_devices("primary_first")
         return act()
     try:
         return act()
     finally:  # what fails here fails there too, and is reported by each
-        multihost_utils.sync_global_devices("in_turn")
+        multihost_utils.sync_global_devices("primary_first")
 
 
-def by_first(act: Callable[[], None]) -> None:
-    """act() of process 0 for all. Where it raises a ValueError or OSError, so does every process."""
+def run_on_primary(act: Callable[[], None]) -> None:
+    """Call act() on process 0 only.
+
+    Raises: ValueError or OSError where act does, on every process.
+    Example:
+      >>> run_on_primary(lambda: print("claimed"))
+      claimed
+    """
     refusal: Exception | None = None
-    if first():
+    if is_primary():
         try:
             act()
         except (ValueError, OSError) as error:
             refusal = error
-    if not agree(refusal is None):
+    if not all_agree(refusal is None):
         raise refusal or ValueError("process 0 says why")
 
 
-def wait() -> None:
-    """Until all processes are here; process 0 may have drawn for hours what the others have not."""
+def barrier() -> None:
+    """Wait until all processes are here, a day at most: process 0 may have sampled for hours.
+
+    Example:
+      >>> barrier()
+    """
     if jax.process_count() > 1:
         # Not by a collective, which would give up on the CPU, and hold the devices elsewhere.
         everyone = set(range(jax.process_count()))
-        barriers.sync_global_processes("wait", timeout=_DAY, processes=everyone)
+        multihost.sync_global_processes("wait", timeout=_DAY, processes=everyone)
 
 
-def agree(well: bool) -> bool:
-    """Whether all is well on all processes."""
+def all_agree(well: bool) -> bool:
+    """Return whether `well` holds on all processes.
+
+    Example:
+      >>> all_agree(True), all_agree(False)
+      (True, False)
+    """
     return well if jax.process_count() == 1 else bool(multihost_utils.process_allgather(well).all())
 
 
 @contextmanager
 def stopping() -> Iterator[Callable[[int], bool]]:
-    """stop(i), asked after the i-th dispatch, i = 0, 1, ...: whether to save and leave.
+    """Handle signals: yields stop(i), asked after the i-th dispatch, i = 0, 1, ...: whether to save and leave.
 
     One process: after one of `NOTICES` or the first SIGINT; a second SIGINT interrupts as usual. Until stop(0) signals
     act as they did before: nothing is new that could be lost, and compiling may take minutes. Several: JAX's own
-    preemption notice, which a notice at any of them gives to all, and all are told to stop after the same dispatch.
+    preemption notice, which a notice at any of them gives to all, so that all stop after the same dispatch.
+
+    Example:
+      >>> with stopping() as stop:
+      ...     stop(0)
+      False
     """
     if jax.process_count() > 1:
         # JAX listens to SIGTERM alone, outside Python: the others are passed on as that.
@@ -129,12 +170,12 @@ def _signals() -> Iterator[Callable[[int], bool]]:
 
     with ExitStack() as handled:
 
-        def asked(index: int) -> bool:
+        def stop_at(index: int) -> bool:
             if index == 0:
                 handled.enter_context(_handled(ask, [*NOTICES, signal.SIGINT]))
             return stop.is_set()
 
-        yield asked
+        yield stop_at
 
 
 @contextmanager
@@ -143,8 +184,8 @@ def _handled(handler: Callable[[int, Any], None], numbers: list[signal.Signals])
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
-    previous = {number: signal.signal(number, handler) for number in heard}
+    handled = [n for n in numbers if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, handler) for number in handled}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The loop around the step: resume, progress, metrics, checkpoints, signals. It changes no number."""
+"""The training loop: resume, progress, metrics, checkpoints, signals. It changes no number."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxdiff.train import hosts, place, sharding
+from jaxdiff.train import fully_sharded, hosts, paths, sharding
 from jaxdiff.train.checkpoint import Checkpoints
-from jaxdiff.train.metrics import MetricsFile
-from jaxdiff.train.monitor import Monitors, Opening
+from jaxdiff.train.metrics_file import MetricsFile
+from jaxdiff.train.monitor import MonitorFactory, Monitors
 from jaxdiff.train.profile import Profile
 from jaxdiff.train.progress import progress, show
 from jaxdiff.train.state import TrainState
-from jaxdiff.train.step import Step, many_steps
+from jaxdiff.train.step import Step, scan_steps
 from jaxdiff.types import Key, PyTree
 
 
@@ -30,22 +30,24 @@ class Batches(Protocol):
 
     def __next__(self) -> PyTree: ...
 
-    def get_state(self) -> Any: ...
+    def get_state(self) -> Any:
+        """Return the position, as what Orbax can save as JSON."""
 
-    def set_state(self, state: Any) -> None: ...
+    def set_state(self, state: Any) -> None:
+        """Go to a position of `get_state`."""
 
 
 @dataclass(frozen=True)
-class Budget:
-    """How long to train, and how often to look.
+class TrainSchedule:
+    """How long to train, and how often to log, save and preview.
 
     Attributes:
       num_steps: total, over all resumptions.
-      steps_per_dispatch: steps in one compiled call; 1 is best on CPUs, see `step.many_steps`.
+      steps_per_dispatch: steps in one compiled call; 1 is best on CPUs, see `step.scan_steps`.
       log_every, checkpoint_every: in steps; both happen between dispatches.
       keep_last: checkpoints to keep.
       keep_every: of every so many steps one checkpoint more is kept for good; 0 for none.
-      grid_every: `fit` looks at the state at the first line of metrics after every so many steps; 0 for never.
+      grid_every: `fit` shows a preview at the first line of metrics after every so many steps; 0 for never.
       profile: steps to trace into profile/, see `profile.Profile`; 0 for none.
     """
 
@@ -70,15 +72,15 @@ def fit(
     state: TrainState,
     batches: Batches,
     key: Key,
-    budget: Budget,
+    schedule: TrainSchedule,
     workdir: Path,
     config: dict[str, Any] | None = None,
     report: Callable[[str], None] = tqdm.write,
     fsdp: int = 1,
-    monitors: Sequence[Opening] = (),
-    look: Callable[[int, Any], np.ndarray] | None = None,
+    monitors: Sequence[MonitorFactory] = (),
+    preview: Callable[[int, Any], np.ndarray] | None = None,
 ) -> TrainState:
-    """Train from the newest checkpoint in `workdir` (or from `state`) to `budget.num_steps`.
+    """Train from the newest checkpoint in `workdir` (or from `state`) to `schedule.num_steps`.
 
     The calls of the compiled step depend on the step count only, so that a run that was killed and resumed ends
     bit-identical to an unbroken one. After SIGINT or one of `hosts.NOTICES`, such as SIGTERM, it saves and returns
@@ -90,36 +92,50 @@ def fit(
       state: what to start from; it is donated.
       batches: of examples {name: [B, ...]}, this process's part of each batch.
       key: all randomness is folded from it and the step.
-      budget: how long, and how often to log and to save.
+      schedule: how long, and how often to log and to save.
       workdir: gets checkpoints/ and metrics.jsonl.
       config: JSON values, saved with every checkpoint.
-      report: is told what a person should know, a line at a time.
-      fsdp: devices over which the state is cut, see `sharding`; 1 copies it to all.
-      monitors: are told what metrics.jsonl is told, and shown what `look` sees, by process 0.
-      look: (step, state) -> an image of it, uint8 [H, W, C], as often as the budget says; all processes call it. An
-        OSError or FloatingPointError is reported, and training goes on.
+      report: takes what a person should know, a line at a time.
+      fsdp: devices over which the state is sharded, see `fully_sharded`; 1 replicates it.
+      monitors: get the lines of metrics.jsonl and the images of `preview`, from process 0.
+      preview: (step, state) -> an image of it, uint8 [H, W, C], as often as the schedule says; all processes call it.
+        An OSError or FloatingPointError is reported, and training goes on.
     Returns: the last state.
-    Raises: ValueError when fsdp does not fit devices or state, the budget asks for looks and there is no `look`, or no
+    Raises: ValueError when fsdp does not fit devices or state, the schedule asks for previews and there is none, or no
       checkpoint could be read back from workdir; TrainingDiverged when a loss or gradient is not finite, naming the
       step and the last good checkpoint.
+    Example:
+      >>> import optax, tempfile
+      >>> from jaxdiff.train import state, step
+      >>> class Ones:
+      ...     __next__ = lambda self: np.ones(4)
+      ...     get_state = set_state = lambda self, position=None: position
+      >>> sgd = optax.sgd(0.5)
+      >>> halve = step.train_step(lambda w, key, x: (w - x) ** 2 / 2, sgd, lambda count: jax.numpy.zeros(()))
+      >>> start, quiet = state.create(jax.numpy.zeros(()), sgd), lambda line: None
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     done = fit(halve, start, Ones(), jax.random.key(0), TrainSchedule(3), Path(folder), report=quiet)
+      >>> int(done.step), float(done.params)
+      (3, 0.875)
     """
-    if budget.grid_every and look is None:
-        raise ValueError(f"grid_every={budget.grid_every} asks for images of the state, and there is nothing to see")
-    place.check_readable(workdir)
+    if schedule.grid_every and preview is None:
+        raise ValueError(f"grid_every={schedule.grid_every} asks for previews of the state, but preview is None")
+    paths.check_readable(workdir)
     mesh = sharding.data_mesh(fsdp)
-    whole, cut = sharding.replicated(mesh), sharding.state_sharding(mesh, state)
-    state, key = sharding.spread(state, cut), sharding.spread(key, whole)
-    run = program(step, mesh, cut)
-    report, warn = hosts.reports(report)
-    checkpoints = Checkpoints(workdir, budget.keep_last, warn, budget.keep_every)
+    replicated, shards = sharding.replicated(mesh), fully_sharded.state_sharding(mesh, state)
+    batched = sharding.batch_sharding(mesh, axis=1)
+    state, key = sharding.shard(state, shards), sharding.shard(key, replicated)
+    run = program(step, mesh, shards)
+    report, warn = hosts.reporters(report)
+    checkpoints = Checkpoints(workdir, schedule.keep_last, warn, schedule.keep_every)
     done = 0
     if restored := checkpoints.restore(state):
         state, done = restored.state, restored.step
         batches.set_state(restored.extra["data"])
         report(f"resuming from step {done}")
-    metrics = MetricsFile(workdir / "metrics.jsonl", done, hosts.first())
-    watched = Monitors(monitors if hosts.first() and done < budget.num_steps else (), done, config or {}, report)
-    profile = Profile(workdir / "profile", budget.profile if hosts.first() else 0, report)
+    metrics = MetricsFile(workdir / "metrics.jsonl", done, hosts.is_primary())
+    watched = Monitors(monitors if hosts.is_primary() and done < schedule.num_steps else (), done, config or {}, report)
+    profile = Profile(workdir / "profile", schedule.profile if hosts.is_primary() else 0, report)
 
     def save(done: int, state: TrainState) -> None:
         try:
@@ -127,55 +143,55 @@ def fit(
         except OSError as error:
             warn(f"{error}; training goes on")
 
-    def note(line: dict[str, Any]) -> None:
+    def log(line: dict[str, Any]) -> None:
         try:
             metrics.write(line)
         except OSError as error:
             report(f"metrics.jsonl could not be written: {error}; training goes on")
         watched.scalars(line["step"], {name: value for name, value in line.items() if name != "step"})
 
-    def see(done: int, state: TrainState) -> None:
-        assert look is not None  # as the budget was asked
+    def show_preview(done: int, state: TrainState) -> None:
+        assert preview is not None  # as the schedule was asked
         try:
             with metrics.paused():
-                watched.image(done, "samples", look(done, state))
+                watched.image(done, "samples", preview(done, state))
         except (OSError, FloatingPointError) as error:
             warn(f"no image of step {done}: {error}; training goes on")
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
     index, seen = 0, done
-    with jax.set_mesh(mesh), hosts.stopping() as stop, progress(budget.num_steps, done) as bar:
+    with jax.set_mesh(mesh), hosts.stopping() as stop, progress(schedule.num_steps, done) as bar:
         try:
-            while done < budget.num_steps:
-                count = min(budget.steps_per_dispatch - done % budget.steps_per_dispatch, budget.num_steps - done)
+            while done < schedule.num_steps:
+                count = min(schedule.steps_per_dispatch - done % schedule.steps_per_dispatch, schedule.num_steps - done)
                 stacked = jax.tree.map(lambda *a: np.stack(a), *[next(batches) for _ in range(count)])
                 with jax.profiler.StepTraceAnnotation("train", step_num=done):
-                    state, values = run(state, key, sharding.place(stacked, sharding.split(mesh, axis=1)))
+                    state, values = run(state, key, sharding.shard_batch(stacked, batched))
                 before, done = done, done + count
                 profile.after(done, values)
                 pending.append((before, values))
                 stopping = stop(index)  # asked once, so that who stops has saved; a later signal waits for its turn
                 index += 1
-                ending = stopping or done == budget.num_steps
-                saving = ending or done // budget.checkpoint_every > before // budget.checkpoint_every
-                if saving or done // budget.log_every > before // budget.log_every:
+                ending = stopping or done == schedule.num_steps
+                saving = ending or done // schedule.checkpoint_every > before // schedule.checkpoint_every
+                if saving or done // schedule.log_every > before // schedule.log_every:
                     line = _fetch(pending, checkpoints)
                     pending = []
                     examples = jax.tree.leaves(stacked)[0].shape[1] * jax.process_count()
                     line["images_per_second"] = round(metrics.rate(done) * examples, 1)
-                    note(line)
+                    log(line)
                     show(bar, line, report)
                 if saving:
                     save(done, state)
                 if stopping:
                     break
-                if not pending and budget.grid_every and done // budget.grid_every > seen // budget.grid_every:
-                    see(done, state)  # after a line, for which the host has waited anyway
+                if not pending and schedule.grid_every and done // schedule.grid_every > seen // schedule.grid_every:
+                    show_preview(done, state)  # after a line, for which the host has waited anyway
                     seen = done
-            if done < budget.num_steps:
+            if done < schedule.num_steps:
                 saved = checkpoints.steps()
                 where = f"saved at step {saved[-1]}" if saved else "nothing is saved"
-                report(f"stopped at step {done} of {budget.num_steps}, {where}; the same command goes on from there")
+                report(f"stopped at step {done} of {schedule.num_steps}, {where}; the same command goes on from there")
         finally:
             try:
                 checkpoints.close()
@@ -186,15 +202,23 @@ def fit(
     return state
 
 
-def program(step: Step, mesh: Mesh, cut: PyTree) -> Any:
-    """The jitted (state, key, stacked batches) -> (state, metrics) that `fit` calls, the state donated and placed.
+def program(step: Step, mesh: Mesh, shards: PyTree) -> Any:
+    """Compile the (state, key, stacked batches) -> (state, metrics) that `fit` calls; the state is donated.
 
     Call it, or lower it, with the mesh set.
 
     Args:
-      mesh: of `sharding.data_mesh`; cut: of `sharding.state_sharding`.
+      step: a pure step.
+      mesh: of `sharding.data_mesh`.
+      shards: of the state, from `fully_sharded.state_sharding`.
+    Example:
+      >>> mesh, x = sharding.data_mesh(num_devices=1), np.ones((3, 4), np.float32)
+      >>> run = program(lambda state, key, batch: (state + batch.sum(), {}), mesh, sharding.replicated(mesh))
+      >>> with jax.set_mesh(mesh):
+      ...     run(x[0, 0], jax.random.key(0), x)[0].item()
+      13.0
     """
-    return jax.jit(many_steps(step), donate_argnums=0, out_shardings=(cut, sharding.replicated(mesh)))
+    return jax.jit(scan_steps(step), donate_argnums=0, out_shardings=(shards, sharding.replicated(mesh)))
 
 
 def _fetch(pending: list[tuple[int, dict[str, jax.Array]]], checkpoints: Checkpoints) -> dict[str, Any]:

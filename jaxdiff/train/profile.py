@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 WARM = 2
-"""Dispatches before a trace: the first compiles, and the second still finds what the first has left."""
+"""Dispatches before a trace: the first compiles, and the second may still wait for it."""
 
 
 class Profile:
@@ -19,7 +19,7 @@ class Profile:
     Args:
       folder: gets the trace.
       steps: how many to trace, rounded up to whole dispatches; 0 for none.
-      report: is told where the trace is, or why there is none.
+      report: takes a line that says where the trace is, or why there is none.
     """
 
     def __init__(self, folder: Path, steps: int, report: Callable[[str], None]) -> None:
@@ -28,7 +28,12 @@ class Profile:
         self.over = not steps
 
     def after(self, done: int, values: Any) -> None:
-        """Called after every dispatch, with the step reached and what the dispatch gave."""
+        """Begin or end the trace where it is time; called after every dispatch.
+
+        Args:
+          done: the step reached.
+          values: what the dispatch returned, to wait for.
+        """
         if self.over:
             return
         self.dispatches, self.last = self.dispatches + 1, done
@@ -45,7 +50,7 @@ class Profile:
             self.report(f"no profile: {error}; training goes on")
 
     def close(self) -> None:
-        """Write the trace, where one is open; a person who asked for one is told what became of it."""
+        """Write the trace, where one is open; what became of it is reported."""
         if self.over:
             return
         self.over = True

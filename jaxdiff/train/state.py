@@ -1,4 +1,4 @@
-"""Everything that training changes, as one pytree."""
+"""The state of training, as one pytree: all that a step changes."""
 
 from typing import NamedTuple
 
@@ -19,8 +19,11 @@ class TrainState(NamedTuple):
 
 
 def create(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; the average starts at the parameters.
+    """Create the state before the first step; the average starts at the parameters.
 
+    Args:
+      params: pytree of arrays.
+      optimizer: of optax.
     Example:
       >>> int(create({"w": jnp.ones(2)}, optax.adam(1e-3)).step)
       0

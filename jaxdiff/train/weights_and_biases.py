@@ -1,5 +1,6 @@
 """Weights & Biases, by its own client (the extra `wandb`)."""
 
+import importlib
 import secrets
 from functools import partial
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxdiff.train.monitor import Opening, imported
+from jaxdiff.imports import needs
+from jaxdiff.train.monitor import MonitorFactory
 
 
-def weights_and_biases(workdir: Path, project: str) -> Opening:
-    """A monitor for `loop.fit`: one run of W&B for all resumptions.
+def weights_and_biases(workdir: Path, project: str) -> MonitorFactory:
+    """Make a monitor for `loop.fit`: one run of W&B for all resumptions.
 
     W&B's own environment variables say the rest: WANDB_MODE=offline needs no network and no account, WANDB_ENTITY,
     WANDB_API_KEY, WANDB_SILENT and so on.
@@ -19,19 +21,24 @@ def weights_and_biases(workdir: Path, project: str) -> Opening:
     Args:
       workdir: of the run; W&B's files and the run's id lie in its folder wandb/.
       project: W&B's project.
-    Raises: ValueError where wandb is not installed.
+    Raises: MissingExtra where wandb is not installed.
+    Example:
+      >>> weights_and_biases(Path("runs/mine"), project="digits").name  # doctest: +SKIP
+      'Weights & Biases'
     """
-    imported("wandb", "wandb")
-    return Opening("Weights & Biases", partial(Run, workdir, project))
+    with needs("wandb", __name__):
+        importlib.import_module("wandb")
+    return MonitorFactory("Weights & Biases", partial(Run, workdir, project))
 
 
 class Run:
     """A run of W&B, the same one after every resumption.
 
     Args:
-      workdir: whose name is the run's; project: W&B's.
+      workdir: whose name is the run's.
+      project: W&B's.
       done: the step that the run goes on from; W&B keeps what it has of later steps.
-      config: is shown beside the run.
+      config: shown with the run.
     Raises: wandb.Error, then or later; OSError when the id cannot be kept.
     """
 
@@ -41,7 +48,7 @@ class Run:
         self.run = wandb.init(
             project=project,
             dir=workdir,
-            id=kept_id(workdir / "wandb" / "run_id"),
+            id=run_id(workdir / "wandb" / "run_id"),
             name=workdir.absolute().name,
             config=config,
             allow_val_change=True,  # flags that came with a newer jaxdiff
@@ -50,11 +57,19 @@ class Run:
         )
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """A chart a name."""
+        """Log a point of a chart for each name.
+
+        Args:
+          step, values: as `monitor.Monitor` has them.
+        """
         self._log(step, values)
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """A panel a name."""
+        """Log an image; W&B shows a panel for each name.
+
+        Args:
+          step, name, image: as `monitor.Monitor` has them.
+        """
         import wandb
 
         self._log(step, {name: wandb.Image(image)})
@@ -69,10 +84,16 @@ class Run:
             self.run.log(values, step=step)
 
 
-def kept_id(path: Path) -> str:
-    """The id in a file, made and kept there where there is none yet.
+def run_id(path: Path) -> str:
+    """Read a run's id from a file, which is made where there is none yet.
 
     Random and not made of the path, since W&B never gives an id twice, and a folder may be emptied and used again.
+
+    Example:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "wandb", "run_id")
+      >>> len(run_id(path)), run_id(path) == run_id(path)
+      (8, True)
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

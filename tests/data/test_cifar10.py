@@ -11,22 +11,21 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
-from jaxdiff.data import cifar10, cifar_binary, pipeline
-from jaxdiff.data import prepared as prepared_sets
+from jaxdiff.data import cifar10, cifar_binary, pipeline, prepared
 from tests.support import cifar_archive
-from tests.support.prepared import write
+from tests.support.tfds_files import write
 
 
 @pytest.fixture(params=["array_record", "tfrecord"])
-def prepared(tmp_path, request):
+def prepared_images(tmp_path, request):
     """A data directory with five training images, and the images."""
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     write(tmp_path, "cifar10", images, form=request.param, classes=[f"class {i}" for i in range(10)])
     return tmp_path, images
 
 
-def test_prepared_images_are_read_without_tensorflow(prepared):
-    folder, images = prepared
+def test_prepared_images_are_read_without_tensorflow(prepared_images):
+    folder, images = prepared_images
     source = cifar10.load("train", folder)
     assert len(source) == 5
     example = source[3]
@@ -51,7 +50,7 @@ def small(monkeypatch):
 
 @pytest.fixture
 def served(tmp_path, small, monkeypatch):
-    """A server of an archive that is registered in the place of the true one; (data, requests, register)."""
+    """A server of an archive that is registered instead of the true one; (data, requests, register)."""
     folder = tmp_path / "server"
     folder.mkdir()
     data = cifar_archive.images(small)
@@ -115,14 +114,14 @@ def test_where_what_is_prepared_is_damaged_the_archive_is_read(lost, served, tmp
     write(tmp_path, "cifar10", np.zeros((5, 32, 32, 3), np.uint8), form="tfrecord")
     (path,) = (tmp_path / "cifar10").glob("*/*tfrecord*")
     path.unlink() if lost else path.write_bytes(path.read_bytes()[:-9])
-    with pytest.warns(UserWarning, match=f"{path} is .*: prepare it anew; the registered archive takes its place"):
+    with pytest.warns(UserWarning, match=f"{path} is .*: prepare it anew; the registered archive is read instead"):
         source = cifar10.load("train", tmp_path)
     np.testing.assert_array_equal(source[3]["image"], served[0]["train"][0][3])
 
 
 def test_a_data_set_in_another_format_or_damaged_says_what_to_do(tmp_path):
     write(tmp_path, "mnist", np.zeros((5, 28, 28, 1), np.uint8), form="tfrecord")
-    assert len(prepared_sets.load("mnist", "MNIST", "train", tmp_path)) == 5
+    assert len(prepared.load("mnist", "MNIST", "train", tmp_path)) == 5
     (path,) = (tmp_path / "mnist").glob("*/*tfrecord*")
     content = path.read_bytes()
     for damaged, says in (
@@ -132,15 +131,15 @@ def test_a_data_set_in_another_format_or_damaged_says_what_to_do(tmp_path):
     ):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=says):
-            prepared_sets.load("mnist", "MNIST", "train", tmp_path)
+            prepared.load("mnist", "MNIST", "train", tmp_path)
     path.unlink()
     with pytest.raises(ValueError, match=f"{path} is not there, though mnist was prepared: prepare it anew"):
-        prepared_sets.load("mnist", "MNIST", "train", tmp_path)
+        prepared.load("mnist", "MNIST", "train", tmp_path)
     where = as_riegeli(tmp_path)
     with pytest.raises(
         ValueError, match=f"MNIST is prepared in {where} as riegeli, which is not read: remove that folder"
     ):
-        prepared_sets.load("mnist", "MNIST", "train", tmp_path)
+        prepared.load("mnist", "MNIST", "train", tmp_path)
 
 
 def test_files_of_an_earlier_call_come_before_a_prepared_data_set(served, tmp_path):

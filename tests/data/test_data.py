@@ -15,7 +15,7 @@ def test_halves_partition_the_digits():
     assert rows(train) | rows(heldout) == rows(whole)
     assert not rows(train) & rows(heldout)
     assert np.abs(np.bincount(train.labels) - np.bincount(heldout.labels)).max() <= 1
-    assert set(np.unique(digits.to_pixels(whole.images))) == set(range(digits.LEVELS))
+    assert set(np.unique(digits.to_pixels(whole.images))) == set(range(digits.GREY_VALUES))
     with pytest.raises(ValueError, match="split"):
         digits.load("test")
 

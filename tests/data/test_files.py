@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 
-from jaxdiff.data import choice, files, folder, folder_writer
+from jaxdiff.data import files, folder, folder_writer, selection
 from tests.support.arrangements import IMAGE, PLACES, of, taken
 from tests.support.image_set import encoded, pixels, write
 
@@ -79,7 +79,7 @@ def test_names_that_are_no_text(tmp_path):
             file.write(IMAGE)
     found = folder.load(tmp_path / "set")
     assert found.labels.tolist() == [0, 0, 1]
-    lines = choice.described(found.choice, "set")
+    lines = selection.describe(found.selection, "set")
     assert lines[0].endswith("2 classes: 0 a (2), 1 \\udcff (1)")
     assert lines[1] == "left out of set: 1 not read as images (\\udcff/\\udcfe.txt)"
     assert folder_writer.write(tmp_path / "new", [(IMAGE, 1)], found.classes) == 1

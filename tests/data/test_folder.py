@@ -37,7 +37,7 @@ def test_without_labels(place, extra, tmp_path):
     assert found[2]["label"] == -1
 
 
-def test_jpeg_and_other_files_beside(tmp_path):
+def test_jpeg_and_other_files_next_to_it(tmp_path):
     flat = np.full((16, 16, 3), 90, np.uint8)
     files = {"b.JPG": encoded(flat, "jpeg"), "a/x.jpeg": encoded(flat, "jpeg"), "notes.txt": b"", "._b.jpg": b"macOS"}
     files |= {"__MACOSX/._b.jpg": b"", ".hidden/c.png": b"", "dataset.json": labelled({"a\\x.jpeg": 1, "b.JPG": 0})}
@@ -79,11 +79,11 @@ def refused(path, changes, drop=()):
         ({SECOND: encoded(pixels(1, (8, 8, 3))[0])}, r"has shape \(8, 8, 3\), .*: make a set of one shape with python"),
         (
             {SECOND: encoded(Image.new("F", (8, 8)), "tiff")},
-            rf"{SECOND} is of Pillow's mode F, whose range is not known",
+            rf"{SECOND} is of Pillow's mode F, whose range no file states",
         ),
         (
             {SECOND: encoded(Image.new("I", (8, 8)), "tiff")},
-            rf"{SECOND} is of Pillow's mode I, whose range is not known",
+            rf"{SECOND} is of Pillow's mode I, whose range no file states",
         ),
     ],
 )
@@ -150,7 +150,7 @@ def test_progress_sees_every_image(tmp_path):
 @PLACES
 def test_what_is_written_is_read(place, tmp_path):
     images, classes = pixels(1003, (4, 4, 3)), np.arange(1003) % 7
-    pngs = [folder_writer.png(Image.fromarray(image)) for image in images]
+    pngs = [folder_writer.encode_png(Image.fromarray(image)) for image in images]
     assert folder_writer.write(tmp_path / place, zip(pngs, classes, strict=True)) == 1003
     found = folder.load(tmp_path / place)
     assert found.names[-1] == "00001/img00001002.png"

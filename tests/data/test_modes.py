@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.data import digits, gaussians, pipeline, stacked
-from tests.support.prepared import write
+from tests.support.tfds_files import write
 
 
 def test_gaussians_have_their_moments():

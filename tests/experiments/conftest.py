@@ -1,4 +1,4 @@
-"""Tiny networks in the place of the experiments' own, and one finished run of them for all tests of a worker."""
+"""Tiny networks instead of the experiments' own, and one finished run of them for all tests of a worker."""
 
 import contextlib
 import io

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import experiments
-from experiments import cli
+from experiments import ddgan_25gaussians
+from experiments.harness import cli
+from experiments.harness.workdir import to_json
 from tests.support.commands import command, refused
 
 
@@ -93,6 +95,13 @@ def test_evaluate_refuses_what_is_no_samples_file(smoke_run, tmp_path, monkeypat
     (tmp_path / "samples.npz").write_text("not an archive")
     flags = ["--workdir", smoke_run[0], "--samples", tmp_path / "samples.npz"]
     assert "is not a samples.npz" in refused("evaluate", flags, monkeypatch, capfd)
+
+
+@pytest.mark.parametrize("flags", [["--elbo"], ["--likelihood"], ["--metrics", "is"], ["--heldout-data", "digits"]])
+def test_points_are_not_evaluated_as_images(flags, tmp_path, monkeypatch, capfd):
+    config = {"experiment": "ddgan_25gaussians", **to_json(ddgan_25gaussians.Config())}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "draws points" in refused("evaluate", ["--workdir", tmp_path, *flags], monkeypatch, capfd)
 
 
 def configs():

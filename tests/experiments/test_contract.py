@@ -1,4 +1,4 @@
-"""The contract of DESIGN section 4, on the smoke run."""
+"""What every run leaves in its folder, how it resumes, and what its command says: on the smoke run."""
 
 import json
 import shutil
@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli, draw, edm_digits, evaluate, runs, sample, workdir
-from experiments.picture import image_grid
+from experiments import edm_digits, evaluate, sample
+from experiments.harness import cli, generate, runs, workdir
+from experiments.harness.forms import IMAGES
+from experiments.harness.image_grid import image_grid
 from jaxdiff import grids
 from jaxdiff.samplers import churn, heun
 from tests.support.commands import called
@@ -53,11 +55,11 @@ def test_image_i_depends_on_seed_i_only(system_and_params):
 
     def images(seeds, batch_size):
         seeds = np.array(seeds)
-        request = draw.Request(sampler, grids.karras(3), seeds, seeds % 10, batch_size)
-        return np.concatenate(list(draw.draw(*system_and_params, request, progress=False))).astype(int)
+        request = generate.Request(sampler, grids.karras(3), seeds, seeds % 10, batch_size)
+        return np.concatenate(list(generate.draw(*system_and_params, request, progress=False))).astype(int)
 
     together = images([0, 1, 2, 3, 4, 2**32 - 1], 6)
-    # Batches of another size may round otherwise; a grey level is the most that can show.
+    # Batches of another size may round otherwise; a grey value is the most that can show.
     assert np.abs(images([3, 2**32 - 1, 0], 2) - together[[3, 5, 0]]).max() <= 1
     assert np.abs(together[0] - together[1]).max() > 1
 
@@ -69,9 +71,9 @@ def test_host_memory_does_not_grow_with_the_number_of_images(system_and_params, 
     larger = system._replace(shape=(32, 32, 1))  # so that pixels are most of what there is
 
     def peak(num):
-        request = draw.Request(heun(), grids.karras(1), np.arange(num), np.arange(num) % 10, batch_size=64)
+        request = generate.Request(heun(), grids.karras(1), np.arange(num), np.arange(num) % 10, batch_size=64)
         tracemalloc.start()
-        draw.write(tmp_path / f"{num}.npz", larger, params, request)
+        generate.write(tmp_path / f"{num}.npz", larger, params, request)
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
@@ -83,18 +85,18 @@ def test_host_memory_does_not_grow_with_the_number_of_images(system_and_params, 
 
 def test_two_that_write_one_file_do_not_meet(tmp_path, monkeypatch):
     """The second begins and ends while the first draws; the file is whole, and nothing else is left."""
-    system, seeds = SimpleNamespace(shape=(2, 2, 1)), np.arange(3)
-    request, deeper = draw.Request(heun(), grids.karras(1), seeds, None), [True]
+    system, seeds = SimpleNamespace(shape=(2, 2, 1), form=IMAGES), np.arange(3)
+    request, deeper = generate.Request(heun(), grids.karras(1), seeds, None), [True]
 
     def drawn(system, params, request):
         yield np.full((2, 2, 2, 1), 7, np.uint8)
         if deeper and deeper.pop():
-            draw.write(tmp_path / "samples.npz", system, params, request)
+            generate.write(tmp_path / "samples.npz", system, params, request)
         yield np.full((1, 2, 2, 1), 8, np.uint8)
 
-    monkeypatch.setattr(draw, "draw", drawn)
-    draw.write(tmp_path / "samples.npz", system, {}, request)
-    assert draw.read(tmp_path / "samples.npz")[0][:, 0, 0, 0].tolist() == [7, 7, 8]
+    monkeypatch.setattr(generate, "draw", drawn)
+    generate.write(tmp_path / "samples.npz", system, {}, request)
+    assert generate.read(tmp_path / "samples.npz")[0][:, 0, 0, 0].tolist() == [7, 7, 8]
     assert [path.name for path in tmp_path.iterdir()] == ["samples.npz"]
 
 

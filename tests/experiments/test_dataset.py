@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli, dataset, runs, sources
+from experiments import dataset
+from experiments.harness import cli, datasets, image_files, runs
 from jaxdiff.data import cifar_binary, folder, pipeline
-from tests.support import cifar_archive, tiny
-from tests.support import prepared as tfds_files
+from tests.support import cifar_archive, tfds_files, tiny
 from tests.support.commands import RUN_FILES, called
 from tests.support.image_set import encoded, files_of, pixels, write
 
@@ -91,10 +91,10 @@ def test_background_split_and_no_classes(tmp_path, monkeypatch, capfd):
         assert (found[0]["image"][0, 0].tolist(), found.classes, len(found)) == (list(colour), classes, num)
     assert "left out of" in (out := capfd.readouterr().out)
     assert "1 of other splits (w/val/cat/2.png)" in out
-    straight = sources.training(str(source), type("System", (), {"shape": (8, 8, 3), "num_classes": 2, "data": None}))
+    straight = datasets.training(str(source), type("System", (), {"shape": (8, 8, 3), "num_classes": 2, "data": None}))
     assert (straight.classes, straight[0]["image"][0, 0].tolist()) == (("cat", "dog"), [255, 255, 255])
     about = {"num": 2, "classes": {0: "cat", 1: "dog"}, "split": "train", "left_out": {"of other splits": 1}}
-    assert sources.about(straight) == about
+    assert image_files.about(straight) == about
     assert f"{source}: 2 images, those of train, 2 classes: 0 cat (1), 1 dog (1)\n" in capfd.readouterr().out
 
 

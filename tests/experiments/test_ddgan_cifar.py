@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import allowed, cli, ddgan_25gaussians, ddgan_cifar, draw, sample
-from experiments.system import Learning, System, flipped
-from jaxdiff.interop import ddgan as published
+from experiments import ddgan_25gaussians, ddgan_cifar, sample
+from experiments.harness import allowed, cli, generate
+from experiments.harness.system import System, Trainer, flipped
+from jaxdiff import interop
 from tests.parity.ddgan_networks import options_of
 from tests.support import forge, reference
 from tests.support.commands import refused
@@ -23,9 +24,9 @@ def test_the_released_command_s_values_are_used_on_cifar10():
     assert (config.gamma, config.r1_every, config.decay, config.latent_dim) == (0.02, 15, 0.9999, 100)
     assert ddgan_cifar.resolve(ddgan_cifar.Config(data="cifar10", gamma=0.0, batch_size=8)).gamma == 0
     system = ddgan_cifar.system(config)
-    state = jax.eval_shape(system.learning.create, jax.random.key(0))
+    state = jax.eval_shape(system.trainer.create, jax.random.key(0))
     size = lambda params: sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))  # noqa: E731
-    net = published.network(published.CIFAR10)
+    net = interop.ddgan.network(interop.ddgan.CIFAR10)
     shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)), jnp.zeros(1), jnp.zeros((1, 100)))
     assert size(state.params.generator) == size(shapes) == 48_432_515
     assert system.shape == (32, 32, 3)
@@ -40,8 +41,8 @@ def test_recipes_differ_where_the_paper_says_otherwise():
 def test_images_are_flipped_at_random_and_nothing_else():
     """Before the step, by a key of its own that changes with the step."""
     x = jnp.arange(200 * 6.0).reshape(200, 1, 6, 1)
-    seen = Learning(None, lambda state, key, batch: (batch, key))
-    step = flipped(System(*[None] * 7, learning=seen)).learning.step
+    seen = Trainer(None, lambda state, key, batch: (batch, key))
+    step = flipped(System(*[None] * 7, trainer=seen)).trainer.step
     found = [step(SimpleNamespace(step=n), jax.random.key(0), {"image": x, "label": x}) for n in (0, 1)]
     for batch, _ in found:
         flips = jnp.all(batch["image"] == x[:, :, ::-1], axis=(1, 2, 3))
@@ -56,7 +57,7 @@ def generator(tmp_path, monkeypatch):
     """A small recorded generator under the published name, and what its options say."""
     arrays = reference.load(reference.ROOT / "ddgan" / "gen_default.npz")
     options = options_of(reference.config(arrays)["kwargs"])
-    monkeypatch.setitem(published.RELEASED, "netG_1200.pth", options)
+    monkeypatch.setitem(interop.ddgan.PUBLISHED, "netG_1200.pth", options)
     path = tmp_path / "netG_1200.pth"
     state_dict = {f"module.{name}": a for name, a in reference.subset(arrays, "param").items()}
     path.write_bytes(forge.zipped(state_dict))
@@ -66,7 +67,7 @@ def generator(tmp_path, monkeypatch):
 def test_a_published_generator_is_drawn_from(generator, tmp_path):
     path, options, _ = generator
     sample.main(sample.Config(checkpoint=path, seeds="0-4", out=tmp_path / "a"))
-    images, labels = draw.read(tmp_path / "a" / "samples.npz")
+    images, labels = generate.read(tmp_path / "a" / "samples.npz")
     assert images.shape == (5, options.image_size, options.image_size, options.num_channels)
     assert labels is None
     assert images.std(axis=0).max() > 0, "latents and noises differ"
@@ -118,8 +119,8 @@ def test_training_refuses(flags, says, tmp_path, monkeypatch, capfd):
 
 @pytest.mark.parametrize("flags", [["--num-steps", "0"], ["--latent-dim", "-1"], ["--gamma", "nan"]])
 def test_25_gaussians_refuses(flags, tmp_path, monkeypatch, capfd):
-    told = [*flags, "--workdir", tmp_path / "run"]
-    assert f"{flags[0]} must be" in refused("ddgan_25gaussians", told, monkeypatch, capfd)
+    arguments = [*flags, "--workdir", tmp_path / "run"]
+    assert f"{flags[0]} must be" in refused("ddgan_25gaussians", arguments, monkeypatch, capfd)
     assert not (tmp_path / "run").exists()
 
 

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import claim, ddgan_stacked, draw, evaluate, runs, stacked, workdir
-from jaxdiff.data import digits
-from jaxdiff.data import stacked as sources
+from experiments import ddgan_stacked, evaluate
+from experiments.harness import claim, datasets, forms, generate, runs, workdir
+from experiments.systems import stacked_digits
+from jaxdiff.data import digits, stacked
 from jaxdiff.metrics import modes
 from tests.support.commands import RUN_FILES, called, refused
-from tests.support.prepared import write
+from tests.support.tfds_files import write
 
 
 def images(source):
-    return draw.to_uint8(np.stack([source[i]["image"] for i in range(len(source))]))
+    return forms.to_uint8(np.stack([source[i]["image"] for i in range(len(source))]))
 
 
 def test_the_command(tmp_path):
@@ -26,7 +27,7 @@ def test_the_command(tmp_path):
     assert set(report["metrics"]) == {"modes", "kl", "heldout_modes", "heldout_kl"}
     assert (report["num_samples"], report["nfe"]) == (100, 4)
     assert 90 < report["metrics"]["heldout_modes"] <= 100
-    assert draw.read(folder / "samples.npz")[0].shape == (100, 8, 8, 3)
+    assert generate.read(folder / "samples.npz")[0].shape == (100, 8, 8, 3)
     with Image.open(folder / "samples.png") as picture:
         assert picture.mode == "RGB"
     workdir.write_json(folder / "report.json", {**report, "metrics": {}})
@@ -36,8 +37,8 @@ def test_the_command(tmp_path):
 
 def test_real_digits_reach_their_modes(tmp_path):
     """Of training triples the classifier reads nearly all, so that modes and KL are those of their labels."""
-    source = sources.load("train", num=5_000)
-    found = stacked.counter("stacked_digits", tmp_path, 1)(images(source))
+    source = stacked.load("train", num=5_000)
+    found = stacked_digits.digits_counter(tmp_path, 1)(images(source))
     labels = digits.load("train").labels[source.triples] @ np.array([100, 10, 1])
     true = modes.coverage(labels, modes.STACKED_MODES)
     assert abs(found.modes - true.modes) <= 5
@@ -45,45 +46,45 @@ def test_real_digits_reach_their_modes(tmp_path):
 
 
 def test_one_stack_is_one_mode(tmp_path):
-    one = np.repeat(images(sources.load("train", num=1)), 7, axis=0)
-    assert stacked.counter("stacked_digits", tmp_path, 1)(one) == (1, pytest.approx(np.log(1_000)))
+    one = np.repeat(images(stacked.load("train", num=1)), 7, axis=0)
+    assert stacked_digits.digits_counter(tmp_path, 1)(one) == (1, pytest.approx(np.log(1_000)))
 
 
 def test_a_run_s_system_brings_its_data(tmp_path):
     config = ddgan_stacked.resolve(ddgan_stacked.Config(workdir=tmp_path / "run", num_samples=8))
-    with claim.claimed(config.workdir, "ddgan_stacked", config):
+    with claim.claimed(config.workdir, claim.Owner("ddgan_stacked", config)):
         found, system = runs.of_run(config.workdir)
     assert found == config
-    example = system.data.source()[0]
+    example = datasets.training(config.data, system)[0]
     assert example["image"].shape == system.shape == (8, 8, 3)
 
 
 @pytest.fixture
 def mnist(tmp_path, monkeypatch):
-    """Ten classes that are easily told apart, as tensorflow-datasets prepares MNIST: a bar a class."""
+    """Ten classes that are easily distinguished, as tensorflow-datasets prepares MNIST: a bar a class."""
     real = np.zeros((200, 28, 28, 1), np.uint8)
     for i in range(len(real)):
         real[i, 2 * (i % 10) + 3 : 2 * (i % 10) + 6] = 255 - i // 10
     for split in ("train", "test"):
         write(tmp_path / split, "mnist", real, split)
-    load = stacked.prepared.load
+    load = stacked_digits.prepared.load
     by_split = lambda name, title, split, data_dir: load(name, title, split, tmp_path / split)  # noqa: E731
-    monkeypatch.setattr(stacked.prepared, "load", by_split)
+    monkeypatch.setattr(stacked_digits.prepared, "load", by_split)
 
 
 @pytest.mark.full
 @pytest.mark.optimised  # it runs for longer than it compiles
 def test_mnist_s_classifier_is_trained_once_and_counts(mnist, tmp_path, capfd):
-    folder = tmp_path / "judge"
-    source = sources.mnist("test", num=60)
-    count = stacked.counter("stacked_mnist", folder, 250)
+    folder = tmp_path / "classifier"
+    source = stacked.mnist("test", num=60)
+    count = stacked_digits.mnist_counter(folder, 250)
     found = count(images(source))
     labels = [int(source[i]["label"]) for i in range(60)]
     true = modes.coverage(labels, modes.STACKED_MODES)
     assert abs(found.modes - true.modes) <= 3, "a short training reads nearly all of the 180 digits"
     assert found.kl == pytest.approx(true.kl, abs=0.1)
     assert "resuming" not in capfd.readouterr().out
-    assert stacked.counter("stacked_mnist", folder, 250)(images(source)) == found
+    assert stacked_digits.mnist_counter(folder, 250)(images(source)) == found
     assert "resuming from step 250" in "".join(capfd.readouterr())
 
 
@@ -93,7 +94,7 @@ def test_stacked_mnist_by_the_same_command(mnist, tiny_networks, tmp_path):
     ddgan_stacked.main(config)
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert {"modes", "kl", "heldout_modes", "heldout_kl"} == set(report["metrics"])
-    assert draw.read(tmp_path / "run" / "samples.npz")[0].shape == (100, 32, 32, 3)
+    assert generate.read(tmp_path / "run" / "samples.npz")[0].shape == (100, 32, 32, 3)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_stacked_mnist_by_the_same_command(mnist, tiny_networks, tmp_path):
             "batch_size must be divisible by 4, the minibatch deviation's group, got 30",
         ),
         (["--latent-dim", "-1"], "--latent-dim must be at least 0, got -1"),
-        (["--judge-steps", "0"], "--judge-steps must be at least 1, got 0"),
+        (["--classifier-steps", "0"], "--classifier-steps must be at least 1, got 0"),
         (["--data", "digits"], "digits"),
         (["--data", "stacked_mnist"], "MNIST is not prepared"),
     ],

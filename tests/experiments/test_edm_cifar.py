@@ -11,7 +11,9 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
-from experiments import cli, edm_cifar, edm_recipes
+from experiments import edm_cifar
+from experiments.harness import cli
+from experiments.systems import edm_recipes
 from tests.support import tiny
 from tests.support.commands import RUN_FILES, called
 

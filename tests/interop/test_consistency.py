@@ -1,4 +1,4 @@
-"""OpenAI's consistency `.pt` files: small ones in the true layout, what the released names say, what does not fit."""
+"""OpenAI's consistency `.pt` files: small ones in the true layout, what the published names mean, what does not fit."""
 
 import math
 from functools import cache
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from jaxdiff.interop import consistency, openai
-from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params
-from jaxdiff.nets.unet_adm import DhariwalUNet
+from jaxdiff.nets.unet.edm_adm import DhariwalUNet
 from tests.support import forge
 from tests.support.hostile import HOSTILE
 
@@ -126,7 +126,7 @@ def test_a_truncated_file_is_refused(tmp_path):
 
 
 def test_an_unknown_name_needs_flags(tmp_path):
-    with pytest.raises(ValueError, match=r"mine\.pt is not a released file's name, so its flags must be given"):
+    with pytest.raises(ValueError, match=r"mine\.pt is not a published file's name, so its flags must be given"):
         consistency.load_consistency(tmp_path / "mine.pt")
 
 
@@ -140,13 +140,13 @@ def test_the_network_for_imagenet_is_adm_s_size():
     assert parameters(consistency.network(consistency.IMAGENET_64)) == parameters(edm)
 
 
-def test_what_the_released_names_say():
-    released = consistency.RELEASED
-    assert len(released) == 12
-    assert {name for name, about in released.items() if about.is_teacher} == {
-        n for n in released if n.startswith("edm")
+def test_what_the_published_names_mean():
+    published = consistency.PUBLISHED
+    assert len(published) == 12
+    assert {name for name, about in published.items() if about.is_teacher} == {
+        n for n in published if n.startswith("edm")
     }
-    for name, about in released.items():
+    for name, about in published.items():
         assert about.flags.image_size == (64 if "64" in name else 256)
         assert about.flags.class_cond == ("imagenet" in name)
         if about.two_step:
@@ -154,8 +154,8 @@ def test_what_the_released_names_say():
             assert first == 0 < middle < last == about.num_points - 1
 
 
-def test_the_teacher_s_row():
-    row, sigma = consistency.teacher(), jnp.array([0.002, 1.0, 80.0])
-    np.testing.assert_allclose(row.c_noise(sigma), 250 * np.log(np.asarray(sigma)), rtol=1e-6)
-    np.testing.assert_allclose(row.c_out(sigma) ** 2, row.c_skip(sigma) * sigma**2, rtol=1e-6)
-    assert (row.sigma_min, row.sigma_max) == (0.002, 80.0)
+def test_the_teacher_s_preconditioning():
+    teacher, sigma = consistency.teacher_preconditioning(), jnp.array([0.002, 1.0, 80.0])
+    np.testing.assert_allclose(teacher.c_noise(sigma), 250 * np.log(np.asarray(sigma)), rtol=1e-6)
+    np.testing.assert_allclose(teacher.c_out(sigma) ** 2, teacher.c_skip(sigma) * sigma**2, rtol=1e-6)
+    assert (teacher.sigma_min, teacher.sigma_max) == (0.002, 80.0)

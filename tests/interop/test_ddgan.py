@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxdiff.interop import ddgan
-from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.score_sde_params import parts
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
+from jaxdiff.interop.score_sde_params import original_modules
 from jaxdiff.interop.state_dict import published_name
 from tests.parity.ddgan_networks import options_of
 from tests.support import forge, reference
@@ -88,5 +88,5 @@ def test_every_part_of_a_published_network_has_a_name(name):
     x = jnp.zeros((1, options.image_size, options.image_size, 3))
     params = jax.eval_shape(net.init, jax.random.key(0), x, jnp.zeros(1), jnp.zeros((1, options.nz)))
     ours = {published_name(path).rsplit(".", 1)[0] for path, _ in jax.tree_util.tree_leaves_with_path(params)}
-    named = {part.ours for part in parts(net)} | {"latent_map"}
+    named = {part.ours for part in original_modules(net)} | {"latent_map"}
     assert {next(n for n in named if module == n or module.startswith(f"{n}.")) for module in ours} == named

@@ -12,10 +12,10 @@ import pytest
 from jaxdiff import precond
 from jaxdiff.interop.edm import from_arguments, load_edm
 from jaxdiff.interop.edm_pickle import read_edm
-from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.interop.state_dict import published_name
-from jaxdiff.nets.unet_adm import DhariwalUNet
-from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.nets.unet.edm_adm import DhariwalUNet
+from jaxdiff.nets.unet.song import SongUNet
 from tests.support import forge
 from tests.support.tiers import full
 

@@ -4,14 +4,15 @@ import hashlib
 import shutil
 from collections import OrderedDict
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.interop import inception as interop
-from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.nets.inception import InceptionV3
+from jaxdiff.interop import inception
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
+from jaxdiff.nets.features.inception import InceptionV3
 from tests.support import forge
 from tests.support.hostile import HOSTILE
 from tests.support.inception_file import published, shapes
@@ -27,7 +28,7 @@ def written(tmp_path_factory):
 
 def test_a_file_becomes_weights(written):
     state, path, digest = written
-    params = interop.load_inception(path, digest)["params"]
+    params = inception.load_inception(path, digest)["params"]
     for name in shapes():
         module = params
         for part in name.split("."):
@@ -47,52 +48,52 @@ def test_both_layouts_of_torch_and_no_counters(written):
     state = OrderedDict((name, a) for name, a in written[0].items() if not name.endswith("num_batches_tracked"))
     path = written[1].with_name("zip.pth")
     path.write_bytes(forge.zipped(state))
-    params = interop.load_inception(path, hashlib.sha256(path.read_bytes()).hexdigest())
-    jax.tree.map(np.testing.assert_array_equal, params, interop.inception_params(written[0]))
+    params = inception.load_inception(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    chex.assert_trees_all_equal(params, inception.inception_params(written[0]))
 
 
 def test_another_file_is_refused_unless_its_digest_is_given(written):
     _, path, digest = written
     with pytest.raises(
-        ValueError, match=rf"inception\.pth has SHA-256 {digest}, not {interop.WEIGHTS.sha256}: move it"
+        ValueError, match=rf"inception\.pth has SHA-256 {digest}, not {inception.WEIGHTS.sha256}: move it"
     ):
-        interop.load_inception(path)
+        inception.load_inception(path)
     with pytest.raises(ValueError, match="sha256 must be 64 hexadecimal digits, got '6726825d'"):
-        interop.load_inception(path, "6726825d")
-    interop.load_inception(path, digest.upper())
+        inception.load_inception(path, "6726825d")
+    inception.load_inception(path, digest.upper())
 
 
 @pytest.mark.parametrize("path", [None, "absent.pth", "."])
 def test_without_weights(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"needs its weights, pt_inception-2015-12-05-6726825d\.pth, got .* no file"):
-        interop.load_inception(path)
+        inception.load_inception(path)
 
 
 def test_downloads_happen_once_and_are_checked_always(written, tmp_path):
     _, path, digest = written
     there = shutil.copy(path, tmp_path / "there.pth")
-    weights = interop.Published(there.as_uri(), digest)
-    params = interop.fetch_inception(tmp_path / "here" / "inception.pth", weights)
+    weights = inception.Published(there.as_uri(), digest)
+    params = inception.fetch_inception(tmp_path / "here" / "inception.pth", weights)
     there.unlink()
-    again = interop.fetch_inception(tmp_path / "here" / "inception.pth", weights)
-    jax.tree.map(np.testing.assert_array_equal, params, again)
+    again = inception.fetch_inception(tmp_path / "here" / "inception.pth", weights)
+    chex.assert_trees_all_equal(params, again)
     (tmp_path / "here" / "inception.pth").write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"inception\.pth has SHA-256 .* move it away"):
-        interop.fetch_inception(tmp_path / "here" / "inception.pth", weights)
+        inception.fetch_inception(tmp_path / "here" / "inception.pth", weights)
 
 
 def test_a_wrong_download_leaves_nothing(tmp_path):
     (tmp_path / "there").write_bytes(b"not what was meant")
-    wrong = interop.Published((tmp_path / "there").as_uri(), interop.WEIGHTS.sha256)
+    wrong = inception.Published((tmp_path / "there").as_uri(), inception.WEIGHTS.sha256)
     with pytest.raises(ValueError, match=r"gave inception\.pth with SHA-256 .*: refused"):
-        interop.fetch_inception(tmp_path / "here" / "inception.pth", wrong)
+        inception.fetch_inception(tmp_path / "here" / "inception.pth", wrong)
     assert not list((tmp_path / "here").iterdir())
 
 
 def test_the_published_name_carries_its_digest():
-    assert interop.WEIGHTS.url.endswith(f"-{interop.WEIGHTS.sha256[:8]}.pth")
-    assert len(interop.WEIGHTS.sha256) == 64
+    assert inception.WEIGHTS.url.endswith(f"-{inception.WEIGHTS.sha256[:8]}.pth")
+    assert len(inception.WEIGHTS.sha256) == 64
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_what_does_not_fit_is_named(name, value, says, written):
     if value is None:
         del state[name]
     with pytest.raises(CheckpointFormatError, match=says):
-        interop.inception_params(state)
+        inception.inception_params(state)
 
 
 @pytest.mark.parametrize("case", ["os.system", "builtins.exec"])
@@ -119,11 +120,11 @@ def test_hostile_files_are_refused(case, tmp_path):
     path = tmp_path / "inception.pth"
     path.write_bytes(HOSTILE[case][0])
     with pytest.raises(CheckpointFormatError):
-        interop.load_inception(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        inception.load_inception(path, hashlib.sha256(path.read_bytes()).hexdigest())
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_params_are_the_network_s(written):
     like = jax.eval_shape(InceptionV3().init, jax.random.key(0), jnp.zeros((1, 8, 8, 3), jnp.uint8))
-    params = interop.inception_params(written[0])
+    params = inception.inception_params(written[0])
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, like)

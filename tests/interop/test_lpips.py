@@ -4,16 +4,17 @@ import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.interop import lpips as interop
+from jaxdiff import interop
 from jaxdiff.interop.fetch import fetch
-from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.metrics.lpips import lpips
-from jaxdiff.nets.vgg import VGG16
+from jaxdiff.nets.features.vgg import VGG16
 from tests.support import forge
 from tests.support.hostile import HOSTILE
 
@@ -35,8 +36,8 @@ def published(widths=NET.widths, seed=0):
         vgg[f"classifier.{number}.weight"] = np.zeros((out, fan_in), np.float32)
         vgg[f"classifier.{number}.bias"] = np.zeros(out, np.float32)
     linear = {
-        f"lin{level}.model.1.weight": random.uniform(size=(1, width, 1, 1)).astype(np.float32)
-        for level, width in enumerate(widths)
+        f"lin{index}.model.1.weight": random.uniform(size=(1, width, 1, 1)).astype(np.float32)
+        for index, width in enumerate(widths)
     }
     return vgg, linear
 
@@ -51,15 +52,15 @@ def written(tmp_path, vgg, linear, layout=forge.zipped):
 @pytest.mark.parametrize("layout", [forge.zipped, forge.legacy])
 def test_files_become_weights(layout, tmp_path):
     vgg, linear = published()
-    params = interop.load_lpips(*written(tmp_path, vgg, linear, layout), NET)
+    params = interop.lpips.load_lpips(*written(tmp_path, vgg, linear, layout), NET)
     for numbers in CONVOLUTIONS:
         for number in numbers:
             layer = params["vgg"]["params"][f"features_{number}"]
             np.testing.assert_array_equal(layer["kernel"], vgg[f"features.{number}.weight"].transpose(2, 3, 1, 0))
             np.testing.assert_array_equal(layer["bias"], vgg[f"features.{number}.bias"])
     assert len(params["vgg"]["params"]) == 13
-    for level, weights in enumerate(params["linear"]):
-        np.testing.assert_array_equal(weights, linear[f"lin{level}.model.1.weight"][0, :, 0, 0])
+    for index, weights in enumerate(params["linear"]):
+        np.testing.assert_array_equal(weights, linear[f"lin{index}.model.1.weight"][0, :, 0, 0])
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
     x = jnp.zeros((2, 16, 16, 3))
     assert jax.eval_shape(lambda x: lpips(params, x, x, NET), x).shape == (2,)
@@ -93,19 +94,19 @@ def test_what_does_not_fit_is_named(change, says, tmp_path):
     vgg, linear = published()
     change(vgg, linear)
     with pytest.raises(CheckpointFormatError, match=says):
-        interop.load_lpips(*written(tmp_path, vgg, linear), NET)
+        interop.lpips.load_lpips(*written(tmp_path, vgg, linear), NET)
 
 
 def test_the_two_files_exchanged(tmp_path):
     vgg, linear = written(tmp_path, *published())
     with pytest.raises(CheckpointFormatError, match="VGG-16: the state dict lacks features"):
-        interop.load_lpips(linear, vgg, NET)
+        interop.lpips.load_lpips(linear, vgg, NET)
 
 
 @pytest.mark.parametrize("given", [(None, None), ("vgg16.pth", None), (None, "lpips.pth")])
 def test_without_weights(given):
     with pytest.raises(ValueError, match=r"LPIPS needs two files: vgg, such as vgg16-397923af\.pth"):
-        interop.load_lpips(*given)
+        interop.lpips.load_lpips(*given)
 
 
 @pytest.mark.parametrize("case", ["os.system", "builtins.exec"])
@@ -115,7 +116,7 @@ def test_hostile_files_are_refused(case, place, tmp_path, monkeypatch):
     paths[place].write_bytes(HOSTILE[case][0])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointFormatError):
-        interop.load_lpips(*paths, NET)
+        interop.lpips.load_lpips(*paths, NET)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -124,25 +125,25 @@ def test_no_state_dict(value, tmp_path):
     paths = written(tmp_path, *published())
     paths[1].write_bytes(forge.zipped(value))
     with pytest.raises(CheckpointFormatError, match=r"lpips\.pth holds no state dict"):
-        interop.load_lpips(*paths, NET)
+        interop.lpips.load_lpips(*paths, NET)
 
 
 def source(path):
-    return interop.Published(path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest())
+    return interop.lpips.Published(path.as_uri(), hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def test_downloads_happen_once_and_are_checked_always(tmp_path):
     (tmp_path / "there").mkdir()
     sources = [source(path) for path in written(tmp_path / "there", *published())]
-    params = interop.fetch_lpips(tmp_path / "here", *sources, NET)
+    params = interop.lpips.fetch_lpips(tmp_path / "here", *sources, NET)
     for path in (tmp_path / "there").iterdir():
         path.unlink()
-    again = interop.fetch_lpips(tmp_path / "here", *sources, NET)
-    jax.tree.map(np.testing.assert_array_equal, params, again)
+    again = interop.lpips.fetch_lpips(tmp_path / "here", *sources, NET)
+    chex.assert_trees_all_equal(params, again)
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["lpips_vgg.pth", "vgg16.pth"]
     (tmp_path / "here" / "vgg16.pth").write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"vgg16\.pth has SHA-256 .* move it away"):
-        interop.fetch_lpips(tmp_path / "here", *sources, NET)
+        interop.lpips.fetch_lpips(tmp_path / "here", *sources, NET)
 
 
 def test_a_wrong_download_leaves_nothing(tmp_path):
@@ -193,5 +194,5 @@ def test_no_file_is_used_unchecked(sha256, tmp_path):
 
 
 def test_the_published_name_carries_its_digest():
-    assert interop.VGG.url.endswith(f"-{interop.VGG.sha256[:8]}.pth")
-    assert all(len(found.sha256) == 64 for found in (interop.VGG, interop.LINEAR))
+    assert interop.lpips.VGG.url.endswith(f"-{interop.lpips.VGG.sha256[:8]}.pth")
+    assert all(len(found.sha256) == 64 for found in (interop.lpips.VGG, interop.lpips.LINEAR))

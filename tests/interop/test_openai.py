@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.interop import openai
-from jaxdiff.interop.inert import CheckpointFormatError
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params
 from tests.support import forge
 

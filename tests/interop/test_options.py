@@ -22,8 +22,9 @@ RESULTS = {"EdmCheckpoint", "Part"}
 
 def diffusion(flags):
     """All that improved-diffusion's flags describe."""
-    betas, steps, row = openai.chain_of(flags)
-    return openai.network(flags), openai.process_of(flags), betas, steps, float(row.c_noise(1e9)), float(row.c_out(2.0))
+    betas, steps, preconditioning = openai.trained_process(flags)
+    values = float(preconditioning.c_noise(1e9)), float(preconditioning.c_out(2.0))
+    return openai.network(flags), openai.objective_of(flags), betas, steps, values
 
 
 # (options with which every part is there, what is made of them, those without an effect on that)
@@ -98,19 +99,19 @@ def test_a_choice_that_is_none_is_refused(reader):
 @pytest.mark.parametrize("taps", [((1, 2), (2, 1)), (1, 2, 1), (), (1, -1)])
 def test_filters_that_networks_do_not_take_are_refused(reader, taps):
     options, make, _ = READERS[reader]
-    with pytest.raises(ValueError, match="fir_kernel must be one row of an even number of taps"):
+    with pytest.raises(ValueError, match="fir_kernel must be a flat sequence of an even number of taps"):
         make(replace(options, fir_kernel=taps))
 
 
-@pytest.mark.parametrize("name", consistency.OF_A_CHAIN)
-def test_a_consistency_model_has_no_chain(name):
+@pytest.mark.parametrize("name", consistency.PROCESS_FLAGS)
+def test_a_consistency_model_has_no_diffusion_process(name):
     options = replace(consistency.IMAGENET_64, **{name: others(consistency.IMAGENET_64, name)[0]})
     with pytest.raises(ValueError, match=f"{name} must be left out"):
         consistency.network(options)
 
 
 def test_all_options_are_walked():
-    names = [f"jaxdiff.interop.{info.name}" for info in pkgutil.iter_modules(jaxdiff.interop.__path__)]
+    names = [info.name for info in pkgutil.walk_packages(jaxdiff.interop.__path__, "jaxdiff.interop.")]
     values = [value for name in names for value in vars(importlib.import_module(name)).values()]
     found = {value for value in values if inspect.isclass(value) and dataclasses.is_dataclass(value)}
     options = {kind for kind in found if kind.__module__ in names and kind.__name__ not in RESULTS}

@@ -1,5 +1,6 @@
 """Score SDE's checkpoints of both kinds: small files in the true layouts, and files that do not fit."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from flax.serialization import msgpack_serialize
 
 from jaxdiff.interop import score_sde
-from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.score_sde_params import parts
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
+from jaxdiff.interop.score_sde_params import original_modules
 from jaxdiff.interop.state_dict import abstract_params, published_name
 from tests.parity.score_sde_networks import config_of
 from tests.parity.test_score_sde_networks import KNOWN, options_of
@@ -81,7 +82,7 @@ def test_both_kinds_of_file_hold_the_same_network(published, tmp_path):
     (tmp_path / "checkpoint_7").write_bytes(msgpack_serialize(tree))
     net, params = score_sde.load_score_sde(tmp_path / "checkpoint_7.pth", options)
     _, same = score_sde.load_score_sde(tmp_path / "checkpoint_7", options)
-    jax.tree.map(np.testing.assert_array_equal, params, same)
+    chex.assert_trees_all_equal(params, same)
     np.testing.assert_array_equal(params["params"]["map"]["map_noise"]["freqs"], state_dict["all_modules.0.W"])
     np.testing.assert_array_equal(
         params["params"]["enc_8x8_conv"]["kernel"], state_dict["all_modules.3.weight"].transpose(2, 3, 1, 0) + 1
@@ -124,7 +125,7 @@ def test_another_network_and_other_trees_are_refused(published, tmp_path):
     ("options", "says"),
     [
         ({"fir_kernel": (1, 2, 1, 1)}, r"fir_kernel=\(1, 2, 1, 1\) has no effect with fir=False"),
-        ({"fir": True, "fir_kernel": ((1, 2), (2, 1))}, "fir_kernel must be one row of an even number of taps"),
+        ({"fir": True, "fir_kernel": ((1, 2), (2, 1))}, "fir_kernel must be a flat sequence of an even number of taps"),
         ({"resamp_with_conv": False}, "resamp_with_conv=False has no effect with resblock_type='biggan'"),
         ({"progressive_combine": "cat"}, "has no effect with progressive_input='none': leave it at 'sum'"),
         ({"name": "ddpm", "fir": True}, "fir=True has no effect with name='ddpm': leave it at False"),
@@ -148,7 +149,7 @@ def test_without_convolutions_resampling_has_no_parameters(name, fir):
     )
     layers = {"enc_4x4_down", "dec_8x8_up"}
     assert set(abstract_params(with_conv)["params"]) - set(abstract_params(without)["params"]) == layers
-    assert [part.ours for part in parts(with_conv)] == [part.ours for part in parts(without)]
+    assert [part.ours for part in original_modules(with_conv)] == [part.ours for part in original_modules(without)]
 
 
 @pytest.mark.parametrize("name", ["DDPMPP", "DDPMPP_DEEP", "NCSNPP", "NCSNPP_DEEP", "DDPM"])
@@ -156,5 +157,5 @@ def test_every_part_of_a_published_network_has_a_name(name):
     net = score_sde.network(getattr(score_sde, name))
     paths = jax.tree_util.tree_leaves_with_path(abstract_params(net))
     ours = {published_name(path).rsplit(".", 1)[0] for path, _ in paths}
-    named = {part.ours for part in parts(net)}
+    named = {part.ours for part in original_modules(net)}
     assert {next(n for n in named if module == n or module.startswith(f"{n}.")) for module in ours} == named

@@ -1,22 +1,22 @@
 """What torch's wrappers put into names is taken from them by every reader of state dicts, in the same way."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxdiff.interop import consistency, ddgan, inception, lpips, ncsnv2, openai, score_sde, score_sde_params
-from jaxdiff.interop.inert import CheckpointFormatError
-from jaxdiff.interop.state_dict import abstract_params, published_name, to_params, unwrapped
-from jaxdiff.nets.ddgan_discriminator import Discriminator
-from jaxdiff.nets.inception import InceptionV3
-from jaxdiff.nets.refinenet import NCSNv2
-from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
+from jaxdiff.interop.state_dict import abstract_params, published_name, to_params, unwrap
+from jaxdiff.nets.ddgan.discriminator import Discriminator
+from jaxdiff.nets.features.inception import InceptionV3
+from jaxdiff.nets.ncsnv2.refinenet import NCSNv2
+from jaxdiff.nets.unet.song import SongUNet
 from tests.interop import test_lpips
-from tests.parity.ddgan_networks import options_of as ddgan_options
+from tests.parity import ddgan_networks, test_score_sde_networks
 from tests.parity.score_sde_networks import config_of
 from tests.parity.test_score_sde_networks import KNOWN
-from tests.parity.test_score_sde_networks import options_of as score_options
 from tests.support import inception_file, reference
 from tests.support.tiers import full
 
@@ -51,14 +51,14 @@ def of_openai(read):
 
 def score():
     arrays = reference.load(reference.ROOT / "score_sde" / "net_ncsnpp.npz")
-    net = score_sde.network(score_options(config_of(arrays, *KNOWN)))
+    net = score_sde.network(test_score_sde_networks.options_of(config_of(arrays, *KNOWN)))
     found = {**reference.subset(arrays, "param"), "sigmas": np.ones(3)}
     return lambda found: score_sde_params.params_of_torch(net, found), found
 
 
 def generator():
     arrays = reference.load(reference.ROOT / "ddgan" / "gen_default.npz")
-    net = ddgan.network(ddgan_options(reference.config(arrays)["kwargs"]))
+    net = ddgan.network(ddgan_networks.options_of(reference.config(arrays)["kwargs"]))
     return lambda found: ddgan.params_of_generator(net, found), reference.subset(arrays, "param")
 
 
@@ -102,12 +102,12 @@ def inside(name):
 @pytest.mark.parametrize("reader", [name for name in READERS if name not in SLOW] + full(*SLOW))
 def test_wrappers_change_nothing(reader):
     read, found = READERS[reader]()
-    assert list(unwrapped(found)) == list(found), "a part of a network has a wrapper's name"
+    assert list(unwrap(found)) == list(found), "a part of a network has a wrapper's name"
     wraps = ("module.{}".format, "_orig_mod.{}".format, "module._orig_mod.{}".format, inside)
     wrapped = {wraps[i % len(wraps)](name): a for i, (name, a) in enumerate(found.items())}
-    jax.tree.map(np.testing.assert_array_equal, read(wrapped), read(found))
+    chex.assert_trees_all_equal(read(wrapped), read(found))
 
 
 def test_a_name_that_is_there_twice_is_refused():
     with pytest.raises(CheckpointFormatError, match=r"a\.b is there twice: a\.module\.b"):
-        unwrapped({"a.b": 1, "a.module.b": 2})
+        unwrap({"a.b": 1, "a.module.b": 2})

@@ -7,23 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import precond, toy
+from jaxdiff import gaussian_mixture, precond
 from jaxdiff.losses import denoising
-
-
-def test_lognormal_sigma_has_the_stated_law():
-    log_sigma = np.log(denoising.lognormal_sigma(jax.random.normal(jax.random.key(0), (50_000,)), -0.7, 0.4))
-    assert abs(log_sigma.mean() + 0.7) < 4 * 0.4 / np.sqrt(50_000)
-    assert abs(log_sigma.std() - 0.4) < 4 * 0.4 / np.sqrt(2 * 50_000)
 
 
 def test_loss_at_the_exact_denoiser_is_the_posterior_variance():
     """For x0 ~ N(m, v): E[(D - x0)^2] = v sigma^2 / (v + sigma^2)."""
     num, variance, sigma = 200_000, 0.3, 0.8
-    mixture = toy.mixture([[0.2]], variances=variance)
-    x0 = toy.sample(mixture, jax.random.key(0), num)
+    mixture = gaussian_mixture.mixture([[0.2]], variances=variance)
+    x0 = gaussian_mixture.sample(mixture, jax.random.key(0), num)
     noise = jax.random.normal(jax.random.key(1), x0.shape)
-    loss = denoising.edm_loss(partial(toy.denoiser, mixture), x0, jnp.full(num, sigma), noise)
+    loss = denoising.edm_loss(partial(gaussian_mixture.denoiser, mixture), x0, jnp.full(num, sigma), noise)
     expected = denoising.edm_weight(sigma) * variance * sigma**2 / (variance + sigma**2)
     assert abs(loss.mean() - expected) < 4 * loss.std() / np.sqrt(num)
 

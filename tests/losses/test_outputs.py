@@ -7,24 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas, boundary, chain, continuous, flow, guidance, losses, precond, reverse, samplers
-from jaxdiff import sde as sdes
-from jaxdiff.losses import (
-    consistency,
-    consistency_continuous,
-    ddgan_process,
-    distances,
-    elbo,
-    progressive,
-    scm,
-    score,
-    vdm,
-    vdm_process,
-)
+from jaxdiff import guidance, losses, precond, probability_flow, process, samplers
+from jaxdiff.losses import consistency, distances, elbo, progressive, score, vdm
+from jaxdiff.losses.consistency import scm
+from jaxdiff.process import betas, reverse_kernel
 
 X, LEVEL, LOWER = np.ones((4, 2)), np.full(4, 0.7), np.full(4, 0.5)
-SDE, CHAIN, L2 = sdes.vp(), betas.cosine(5), distances.l2
-PROCESS = ddgan_process.process(CHAIN)
+SDE, CHAIN, L2 = process.sde.vp(), betas.cosine(5), distances.l2
+PROCESS = process.ddgan.discretize(CHAIN)
 right = lambda x, level: x  # noqa: E731
 
 
@@ -36,8 +26,7 @@ USES = {
     "denoising": lambda model: losses.denoising_loss(model, X, LEVEL, X),
     "edm": lambda model: losses.edm_loss(model, X, LEVEL, X),
     "score": lambda model: score.score_loss(model, SDE, X, LEVEL, X),
-    "sliced": lambda model: score.sliced_loss(model, X, LEVEL, X),
-    "sliced_of_norm": lambda model: score.sliced_loss_of_norm(model, X, LEVEL, X),
+    "sliced": lambda model: score.sliced_score_loss(model, X, LEVEL, X),
     "distillation": lambda f: consistency.distillation_loss(f, f, right, X, LEVEL, LOWER, X, distance=L2),
     "its target": lambda f: consistency.distillation_loss(right, f, right, X, LEVEL, LOWER, X, distance=L2),
     "its teacher": lambda f: consistency.distillation_loss(right, right, f, X, LEVEL, LOWER, X, distance=L2),
@@ -45,29 +34,33 @@ USES = {
     "improved": lambda f: consistency.improved_training_loss(f, X, LEVEL, LOWER, X),
     "progressive": lambda f: progressive.progressive_loss(f, right, X, (LEVEL, LOWER, LOWER / 2), X, distance=L2),
     "its teacher of two": lambda f: progressive.two_step_target(f, X, LEVEL, LOWER, LOWER / 2),
-    "teacher_slope": lambda f: consistency_continuous.teacher_slope(f, X, LEVEL),
-    "tangent": lambda f: consistency_continuous.tangent_loss(f, X, LEVEL, X, distance=L2),
-    "stopped tangent": lambda f: consistency_continuous.stopped_tangent_loss(f, X, LEVEL, X),
+    "ode_slope": lambda f: consistency.continuous.ode_slope(f, X, LEVEL),
+    "tangent": lambda f: consistency.continuous.tangent_loss(f, X, LEVEL, X, distance=L2),
+    "stopped tangent": lambda f: consistency.continuous.stopped_tangent_loss(f, X, LEVEL, X),
     "sct": lambda f: scm.sct_loss(f, X, LEVEL, X),
     "scd": lambda f: scm.scd_loss(right, f, X, LEVEL, X),
     "vdm": lambda f: vdm.continuous_loss(f, lambda t: 2 * t, X, LEVEL, X),
     "vdm, discrete": lambda f: vdm.discrete_loss(f, lambda t: 2 * t, X, LEVEL, X, 4),
-    "vdm's step": lambda f: vdm_process.reverse_step(f, jnp.asarray(X), 1.0, 0.0, X),
-    "vdm's eps": lambda f: vdm_process.as_eps_model(f)(jnp.asarray(X), jnp.asarray(LEVEL)),
-    "elbo": lambda f: elbo.elbo(elbo.diffusion(CHAIN, reverse.fixed(), f, lambda *_: X), X, key=jax.random.key(0)),
-    "learned variance": lambda f: reverse.learned()(lambda x, s: (f(x, s), x), X, LEVEL, LOWER),
-    "learned values": lambda f: reverse.learned_range()(lambda x, s: (x, f(x, s)), X, LEVEL, LOWER),
-    "classifier": lambda f: reverse.guided(reverse.fixed(), f)(right, X, LEVEL, LOWER),
-    "ddgan": lambda f: ddgan_process.posterior(PROCESS, f(X, LEVEL), X, np.zeros(4, int), X),
-    "flow": lambda f: flow.solve(SDE, f, jnp.asarray(X), 1.0, 0.1),
-    "a denoiser's score": lambda f: sdes.score(SDE, f, X, LEVEL),
+    "vdm's step": lambda f: process.vdm.reverse_step(f, jnp.asarray(X), 1.0, 0.0, X),
+    "vdm's eps": lambda f: process.vdm.as_eps_model(f)(jnp.asarray(X), jnp.asarray(LEVEL)),
+    "elbo": lambda f: elbo.hvae_elbo(
+        elbo.ddpm_hvae(CHAIN, reverse_kernel.fixed(), f, lambda *_: X), X, key=jax.random.key(0)
+    ),
+    "learned variance": lambda f: reverse_kernel.learned()(lambda x, s: (f(x, s), x), X, LEVEL, LOWER),
+    "learned values": lambda f: reverse_kernel.learned_range()(lambda x, s: (x, f(x, s)), X, LEVEL, LOWER),
+    "classifier": lambda f: reverse_kernel.guided(reverse_kernel.fixed(), f)(right, X, LEVEL, LOWER),
+    "ddgan": lambda f: process.ddgan.sample_posterior(PROCESS, f(X, LEVEL), X, np.zeros(4, int), X),
+    "flow": lambda f: probability_flow.solve(SDE, f, jnp.asarray(X), 1.0, 0.1),
+    "a denoiser's score": lambda f: process.reverse_sde.score(SDE, f, X, LEVEL),
     "precond": lambda f: precond.denoiser(of_network(f), None, precond.edm())(X, LEVEL),
-    "continuous": lambda f: continuous.score(of_network(f), None, continuous.eps(SDE), SDE)(jnp.asarray(X), LEVEL),
+    "continuous": lambda f: precond.score_sde.score(of_network(f), None, precond.score_sde.eps(SDE), SDE)(
+        jnp.asarray(X), LEVEL
+    ),
     "clip": lambda f: guidance.clip(f)(X, LEVEL),
-    "trigflow": lambda f: boundary.trigflow_network(of_network(f), None)(X, LEVEL),
-    "trigflow of edm": lambda f: boundary.trigflow_from_edm(of_network(f), None)(X, LEVEL),
+    "trigflow": lambda f: precond.trigflow_network(of_network(f), None)(X, LEVEL),
+    "trigflow of edm": lambda f: precond.trigflow_from_edm(of_network(f), None)(X, LEVEL),
     "generator": lambda f: samplers.x0_sampler(lambda p, x, t, z: f(x, t), None, CHAIN)(X, LEVEL[0], X),
-    "chain": lambda f: precond.denoiser(of_network(f), None, chain.eps(CHAIN))(X, LEVEL),
+    "chain": lambda f: precond.denoiser(of_network(f), None, precond.ddpm.eps(CHAIN))(X, LEVEL),
 }
 WRONG = {
     "broadcasts": lambda x, level: x[:, :1],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.metrics.bootstrap import standard_error
-from jaxdiff.metrics.frechet import between, stats
+from jaxdiff.metrics.frechet import distance_of_stats, feature_stats
 
 
 def test_of_a_mean():
@@ -19,11 +19,11 @@ def test_of_a_constant():
 
 def test_of_a_frechet_distance():
     """As far as the distance moves when both are drawn anew from one Gaussian far from the reference."""
-    reference = stats(np.random.default_rng(0).normal(size=(5_000, 3)) + 2)
+    reference = feature_stats(np.random.default_rng(0).normal(size=(5_000, 3)) + 2)
     draw = lambda seed: np.random.default_rng(seed).normal(size=(300, 3))  # noqa: E731
-    spread = np.std([between(stats(draw(seed)), reference) for seed in range(1, 300)], ddof=1)
+    spread = np.std([distance_of_stats(feature_stats(draw(seed)), reference) for seed in range(1, 300)], ddof=1)
     x = draw(0)
-    got = standard_error(lambda rows: between(stats(x[rows]), reference), len(x), resamples=300)
+    got = standard_error(lambda rows: distance_of_stats(feature_stats(x[rows]), reference), len(x), resamples=300)
     assert got == pytest.approx(spread, rel=0.25)
 
 

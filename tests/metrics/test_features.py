@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from jaxdiff.metrics.features import rows, same_width
+from jaxdiff.metrics.features import as_rows, check_same_width
 
 
 def test_images_become_float64_rows():
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4, 1)
-    features = rows("images", images)
+    features = as_rows("images", images)
     assert features.dtype == np.float64
     np.testing.assert_array_equal(features, images.reshape(2, 12))
 
@@ -28,9 +28,9 @@ def test_images_become_float64_rows():
 )
 def test_bad_features_are_named(values, least, message):
     with pytest.raises(ValueError, match=message):
-        rows("images", values, least)
+        as_rows("images", values, least)
 
 
 def test_lengths_that_differ_are_named():
     with pytest.raises(ValueError, match="'real': 2, 'fake': 3"):
-        same_width(real=np.zeros((5, 2)), fake=np.zeros((5, 3)))
+        check_same_width(real=np.zeros((5, 2)), fake=np.zeros((5, 3)))

@@ -5,7 +5,14 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from jaxdiff.metrics.frechet import FeatureStats, between, frechet_distance, merge, of_sets, stats
+from jaxdiff.metrics.frechet import (
+    FeatureStats,
+    distance_of_features,
+    distance_of_stats,
+    feature_stats,
+    frechet_distance,
+    merge,
+)
 
 
 def draws(seed, *shape):
@@ -18,7 +25,7 @@ def rotation(seed, size):
 
 def test_stats_are_mean_and_unbiased_covariance():
     features = draws(0, 50, 6)
-    got = stats(features)
+    got = feature_stats(features)
     np.testing.assert_allclose(got.mean, features.mean(axis=0), rtol=1e-13)
     np.testing.assert_allclose(got.cov, np.cov(features, rowvar=False), rtol=1e-12)
 
@@ -26,7 +33,7 @@ def test_stats_are_mean_and_unbiased_covariance():
 @pytest.mark.parametrize("cuts", [[1], [7, 8, 30], list(range(1, 50))])
 def test_a_stream_equals_the_whole_in_any_batches_and_order(cuts):
     features = draws(1, 50, 6)
-    parts = [stats(part) for part in np.split(features, cuts)]
+    parts = [feature_stats(part) for part in np.split(features, cuts)]
     for order in (parts, parts[::-1]):
         got = reduce(merge, order)
         assert got.num == 50
@@ -37,13 +44,13 @@ def test_a_stream_equals_the_whole_in_any_batches_and_order(cuts):
 def test_a_large_mean_does_not_cancel_the_variance():
     """A sum of squares would leave nothing: 1e9^2 has no room for 1 in float64."""
     features = np.array([-1.0, 0.0, 1.0])[:, None].repeat(2, axis=1) + 1e9
-    got = reduce(merge, [stats(features)] * 4)
+    got = reduce(merge, [feature_stats(features)] * 4)
     np.testing.assert_allclose(got.cov, np.full((2, 2), 8 / 11), rtol=1e-12)
 
 
 def test_uint8_images_are_summed_in_float64():
     images = np.full((300, 2, 2, 1), 255, np.uint8)
-    got = stats(images)
+    got = feature_stats(images)
     np.testing.assert_array_equal(got.mean, np.full(4, 255.0))
     np.testing.assert_array_equal(got.cov, np.zeros((4, 4)))
 
@@ -87,21 +94,23 @@ def test_two_dimensions_have_a_closed_form():
 def test_identities(count):
     a, b = draws(7, count, 30), draws(8, count, 30) * 1.5 + 0.3
     q, shift = rotation(9, 30), draws(10, 30)
-    distance = between(stats(a), stats(b))
-    assert abs(between(stats(a), stats(a))) < 1e-10
-    np.testing.assert_allclose(between(stats(b), stats(a)), distance, rtol=1e-9)
-    np.testing.assert_allclose(between(stats(a @ q + shift), stats(b @ q + shift)), distance, rtol=1e-7)
-    np.testing.assert_allclose(between(stats(3 * a), stats(3 * b)), 9 * distance, rtol=1e-9)
-    np.testing.assert_allclose(between(stats(a), stats(a + shift)), shift @ shift, rtol=1e-9)
+    distance = distance_of_stats(feature_stats(a), feature_stats(b))
+    assert abs(distance_of_stats(feature_stats(a), feature_stats(a))) < 1e-10
+    np.testing.assert_allclose(distance_of_stats(feature_stats(b), feature_stats(a)), distance, rtol=1e-9)
+    np.testing.assert_allclose(
+        distance_of_stats(feature_stats(a @ q + shift), feature_stats(b @ q + shift)), distance, rtol=1e-7
+    )
+    np.testing.assert_allclose(distance_of_stats(feature_stats(3 * a), feature_stats(3 * b)), 9 * distance, rtol=1e-9)
+    np.testing.assert_allclose(distance_of_stats(feature_stats(a), feature_stats(a + shift)), shift @ shift, rtol=1e-9)
 
 
 def test_too_few_or_mixed_features():
     with pytest.raises(ValueError, match="at least 2 features, got 1"):
-        between(stats([[1.0, 2.0]]), stats(draws(0, 5, 2)))
+        distance_of_stats(feature_stats([[1.0, 2.0]]), feature_stats(draws(0, 5, 2)))
     with pytest.raises(ValueError, match="one length, got 2 and 3"):
-        merge(stats(draws(0, 5, 2)), stats(draws(0, 5, 3)))
+        merge(feature_stats(draws(0, 5, 2)), feature_stats(draws(0, 5, 3)))
     with pytest.raises(ValueError, match="features must be finite"):
-        stats([[np.nan]])
+        feature_stats([[np.nan]])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +130,7 @@ def test_bad_gaussians(mean, cov, message):
 
 def test_the_state_is_a_plain_tuple_of_arrays():
     """So that a stream can be saved and taken up again."""
-    first, rest = stats(draws(0, 5, 2)), stats(draws(1, 9, 2))
+    first, rest = feature_stats(draws(0, 5, 2)), feature_stats(draws(1, 9, 2))
     again = FeatureStats(*(np.array(leaf) for leaf in first))
     np.testing.assert_array_equal(merge(again, rest).cov, merge(first, rest).cov)
 
@@ -131,5 +140,5 @@ def test_of_sets_is_the_same_distance(num, other, dim):
     """By the matrix of either set's smaller side."""
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(num, dim)), 2 * rng.normal(size=(other, dim)) + 1
-    expected = between(stats(a), stats(b))
-    np.testing.assert_allclose(of_sets(a, b), expected, rtol=1e-9)
+    expected = distance_of_stats(feature_stats(a), feature_stats(b))
+    np.testing.assert_allclose(distance_of_features(a, b), expected, rtol=1e-9)

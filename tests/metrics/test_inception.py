@@ -56,7 +56,7 @@ def test_batch_size_is_checked(batch_size, params):
 
 
 def test_one_device_as_a_mesh(params, extract):
-    over = extractor(params, NET, 4, sharding.split(sharding.data_mesh()))
+    over = extractor(params, NET, 4, sharding.batch_sharding(sharding.data_mesh()))
     for ours, plain in zip(over(IMAGES), extract(IMAGES), strict=True):
         np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-5 * np.abs(plain).max())
 
@@ -70,10 +70,10 @@ from tests.support.inception_file import IMAGES, NET, published
 params, mesh = inception_params(published()), sharding.data_mesh()
 assert mesh.size == 4
 try:
-    extractor(params, NET, 6, sharding.split(mesh))
+    extractor(params, NET, 6, sharding.batch_sharding(mesh))
 except ValueError as error:
     assert "batch_size=6 must be a positive multiple of the 4 devices" in str(error)
-one, four = extractor(params, NET, 4)(IMAGES), extractor(params, NET, 4, sharding.split(mesh))(IMAGES)
+one, four = extractor(params, NET, 4)(IMAGES), extractor(params, NET, 4, sharding.batch_sharding(mesh))(IMAGES)
 for a, b in zip(one, four):
     np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * np.abs(a).max())
 print("same on", jax.device_count())

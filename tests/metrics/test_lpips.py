@@ -8,7 +8,7 @@ import pytest
 from scipy import signal
 
 from jaxdiff.metrics.lpips import SCALE, SHIFT, lpips
-from jaxdiff.nets.vgg import VGG16
+from jaxdiff.nets.features.vgg import VGG16
 
 NET = VGG16(widths=(4, 5, 6, 7, 8))
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet, for images in [0, 1]

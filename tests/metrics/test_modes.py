@@ -41,7 +41,7 @@ def test_perfect_samples_have_the_divergence_of_their_number():
 def test_true_samples_of_the_25_gaussians(within, share):
     """In two dimensions a share 1 - exp(-r^2 / 2) lies within r standard deviations."""
     points, _ = gaussians.load(20_000)
-    found = modes.of_mixture(points, gaussians.grid().means, gaussians.STD, within)
+    found = modes.mixture_coverage(points, gaussians.grid().means, gaussians.STD, within)
     assert found.modes == 25
     assert found.high_quality == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 20_000) + 1e-4)
     assert found.kl == pytest.approx(24 / 40_000, rel=1)
@@ -50,46 +50,46 @@ def test_true_samples_of_the_25_gaussians(within, share):
 def test_a_mode_needs_a_sample_of_high_quality():
     means = gaussians.grid().means
     points = np.concatenate([means[:7], means[7:9] + 0.3])
-    found = modes.of_mixture(points, means, gaussians.STD)
+    found = modes.mixture_coverage(points, means, gaussians.STD)
     assert found.modes == 7
     assert found.high_quality == pytest.approx(7 / 9)
     assert found.kl == pytest.approx(np.log(25 / 9))
 
 
 @pytest.fixture(scope="module")
-def judge():
+def svm():
     real = digits.load("all")
     return classifier.fit(digits.to_pixels(real.images), real.labels)
 
 
-def test_real_stacked_digits_are_read_as_what_they_are(judge):
+def test_real_stacked_digits_are_read_as_what_they_are(svm):
     batch = next(pipeline.batches(stacked.load(num=500), 500, seed=0))
-    labels = modes.stacked_labels(digits.to_pixels(batch["image"]), judge)
+    labels = modes.stacked_labels(digits.to_pixels(batch["image"]), svm)
     np.testing.assert_array_equal(labels, batch["label"])
 
 
 @pytest.mark.full
 def test_real_stacked_digits_reach_all_thousand_modes():
     """Held-out digits, read by a classifier of the others."""
-    judge = classifier.fit(digits.to_pixels(digits.load("train").images), digits.load("train").labels)
+    svm = classifier.fit(digits.to_pixels(digits.load("train").images), digits.load("train").labels)
     source = stacked.load("heldout", modes.NUM_STACKED)
     images = np.stack([source[index]["image"] for index in range(len(source))])
-    found = modes.of_stacked(digits.to_pixels(images), judge)
+    found = modes.stacked_coverage(digits.to_pixels(images), svm)
     assert found.modes == 1000
     assert found.kl < 0.03
 
 
-def test_a_channel_that_is_always_one_digit_has_a_hundred_modes_at_most(judge):
+def test_a_channel_that_is_always_one_digit_has_a_hundred_modes_at_most(svm):
     real = digits.load("train")
     ones = np.broadcast_to(real.images[real.labels == 1][:1], (3000, 8, 8, 1))
     others = RNG(0).integers(len(real.images), size=(2, 3000))
     images = np.concatenate([real.images[others[0]], ones, real.images[others[1]]], axis=-1)
-    found = modes.of_stacked(digits.to_pixels(images), judge)
+    found = modes.stacked_coverage(digits.to_pixels(images), svm)
     assert found.modes == 100
     assert found.kl == pytest.approx(np.log(10), abs=0.05)
 
 
-def test_bad_input(judge):
+def test_bad_input(svm):
     with pytest.raises(ValueError, match="num_modes must be at least 1, got 0"):
         modes.coverage([0], 0)
     with pytest.raises(ValueError, match=r"labels must lie in 0 .. 9, got 3 .. 10"):
@@ -103,12 +103,12 @@ def test_bad_input(judge):
         with pytest.raises(ValueError, match=r"target must be \[2\] positive numbers"):
             modes.coverage([0], 2, target)
     with pytest.raises(ValueError, match="features must have one length"):
-        modes.of_mixture(np.zeros((3, 2)), np.zeros((3, 1)), 1.0)
+        modes.mixture_coverage(np.zeros((3, 2)), np.zeros((3, 1)), 1.0)
     with pytest.raises(ValueError, match="samples must be finite"):
-        modes.of_mixture([[np.nan, 0.0]], np.zeros((3, 2)), 1.0)
+        modes.mixture_coverage([[np.nan, 0.0]], np.zeros((3, 2)), 1.0)
     with pytest.raises(ValueError, match=r"std and within must be positive, got 0\.0 and 3\.0"):
-        modes.of_mixture(np.zeros((3, 2)), np.zeros((3, 2)), 0.0)
+        modes.mixture_coverage(np.zeros((3, 2)), np.zeros((3, 2)), 0.0)
     with pytest.raises(ValueError, match=r"images must be \[N, H, W, 3\]"):
-        modes.of_stacked(np.zeros((2, 8, 8, 1)), judge)
+        modes.stacked_coverage(np.zeros((2, 8, 8, 1)), svm)
     with pytest.raises(ValueError, match="features"):
-        modes.of_stacked(np.zeros((2, 5, 5, 3)), judge)
+        modes.stacked_coverage(np.zeros((2, 5, 5, 3)), svm)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.metrics.frechet import frechet_distance, stats
+from jaxdiff.metrics.frechet import feature_stats, frechet_distance
 from jaxdiff.metrics.statistics import read, write
 
 
@@ -13,7 +13,9 @@ def test_what_edm_writes(tmp_path):
     np.savez(tmp_path / "edm.npz", mu=features.mean(axis=0), sigma=np.cov(features, rowvar=False))
     got = read(tmp_path / "edm.npz", 4)
     assert frechet_distance(*got, *got) == pytest.approx(0, abs=1e-12)
-    assert frechet_distance(*got, stats(features).mean, stats(features).cov) == pytest.approx(0, abs=1e-12)
+    assert frechet_distance(*got, feature_stats(features).mean, feature_stats(features).cov) == pytest.approx(
+        0, abs=1e-12
+    )
 
 
 def test_other_arrays_are_left_alone(tmp_path):
@@ -27,7 +29,7 @@ def test_float32_is_read_as_float64(tmp_path):
 
 
 def test_written_and_read(tmp_path):
-    found = stats(np.random.default_rng(0).normal(size=(30, 4)))
+    found = feature_stats(np.random.default_rng(0).normal(size=(30, 4)))
     write(tmp_path / "a.npz", found)
     mean, cov = read(tmp_path / "a.npz", 4)
     np.testing.assert_array_equal(mean, found.mean)

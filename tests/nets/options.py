@@ -8,45 +8,45 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.nets.classifier import AttentionPool, GuidedClassifier
 from jaxdiff.nets.conditioning import AdmConditioning, Conditioning
-from jaxdiff.nets.ddgan import Generator
-from jaxdiff.nets.ddgan_blocks import (
+from jaxdiff.nets.convolution import Conv
+from jaxdiff.nets.ddgan.blocks import (
     AdaptiveGroupNorm,
     LatentBlock,
     LatentMap,
     OneNormBlock,
-    attend,
+    residual_attention,
     scale_one_shift_zero,
 )
-from jaxdiff.nets.ddgan_discriminator import Discriminator, DownBlock, embed, large, minibatch_deviation
-from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.gamma import FixedLinear, LearnedLinear, Monotone, PositiveDense
-from jaxdiff.nets.guided_block import Downsample, ResBlock, SelfAttention, Upsample
-from jaxdiff.nets.inception import InceptionV3, pytorch_fid_input, tensorflow_input
-from jaxdiff.nets.inception_blocks import Block, Standardise, Unit, block_a, block_d
-from jaxdiff.nets.layers import Conv, group_norm, kaiming_uniform, resample, xavier_uniform
-from jaxdiff.nets.mlp import MLP
-from jaxdiff.nets.refinenet import NCSNv2
-from jaxdiff.nets.refinenet_blocks import (
-    AROUND_ONE,
-    ChainedPooling,
-    ConvMeanPool,
-    Fusion,
-    InstanceNormPlus,
-    RefineBlock,
-    ResidualBlock,
-    ResidualConvs,
-    conv,
-    resize,
+from jaxdiff.nets.ddgan.discriminator import (
+    Discriminator,
+    DownBlock,
+    large_discriminator,
+    minibatch_deviation,
+    time_embedding,
 )
-from jaxdiff.nets.unet_adm import DhariwalUNet
-from jaxdiff.nets.unet_block import UNetBlock
-from jaxdiff.nets.unet_frame import UNetFrame
-from jaxdiff.nets.unet_guided import GuidedUNet, residual
-from jaxdiff.nets.unet_song import SongUNet
-from jaxdiff.nets.unet_vdm import VDMAttention, VDMBlock, VDMUNet
-from jaxdiff.nets.vgg import VGG16
+from jaxdiff.nets.ddgan.generator import Generator
+from jaxdiff.nets.embeddings import Fourier, positional
+from jaxdiff.nets.features.inception import InceptionV3, tensorflow_input
+from jaxdiff.nets.features.inception_blocks import BLOCKS, Block, Standardise, Unit
+from jaxdiff.nets.features.vgg import VGG16
+from jaxdiff.nets.initialisers import kaiming_uniform, xavier_uniform
+from jaxdiff.nets.layers import group_norm
+from jaxdiff.nets.mlp import MLP
+from jaxdiff.nets.ncsnv2.blocks import AROUND_ONE, ConvMeanPool, InstanceNormPlus, ResidualBlock, conv
+from jaxdiff.nets.ncsnv2.refine_block import ChainedPooling, Fusion, RefineBlock, ResidualConvs, resize
+from jaxdiff.nets.ncsnv2.refinenet import NCSNv2
+from jaxdiff.nets.resampling import resample
+from jaxdiff.nets.unet.edm_adm import DhariwalUNet
+from jaxdiff.nets.unet.edm_block import UNetBlock
+from jaxdiff.nets.unet.openai import GuidedUNet
+from jaxdiff.nets.unet.openai_block import Downsample, ResBlock, SelfAttention, Upsample
+from jaxdiff.nets.unet.openai_classifier import AttentionPool, GuidedClassifier
+from jaxdiff.nets.unet.openai_encoder import residual_block
+from jaxdiff.nets.unet.song import SongUNet
+from jaxdiff.nets.unet.song_frame import UNetFrame
+from jaxdiff.nets.unet.vdm import VDMAttention, VDMBlock, VDMUNet
+from jaxdiff.process.gamma import FixedLinear, LearnedLinear, Monotone, PositiveDense
 
 ABSTRACT = {UNetFrame}
 """Of which the networks below take all options."""
@@ -83,15 +83,15 @@ RANGE = {"gamma_min": -2.0, "gamma_max": 2.0}
 
 SMALL = {"img_resolution": 8, "in_channels": 1, "out_channels": 1, "channel_mult": (1, 2), "num_blocks": 0,
          "attn_resolutions": ()}  # fmt: skip
-TOLD = {"class_labels": LABELS, "augment_labels": LABELS, "train": True}
+LABELLED_INPUTS = {"class_labels": LABELS, "augment_labels": LABELS, "train": True}
 TRAIN = {"train": True}
 
 # (network, its inputs, its inputs by name, another value for each option)
 ROWS = [
-    (SongUNet(**SMALL, model_channels=4, label_dim=2, augment_dim=2, label_dropout=0.1), (X, T), TOLD,
+    (SongUNet(**SMALL, model_channels=4, label_dim=2, augment_dim=2, label_dropout=0.1), (X, T), LABELLED_INPUTS,
      {**FRAME, **LABELLED, "down_filter": (FRAME["down_filter"][0], "convolve"), "channel_mult_emb": 2,
       "channel_mult_noise": 2, "nonlinearity": "elu"}),
-    (DhariwalUNet(**SMALL, model_channels=64, label_dim=2, augment_dim=2, label_dropout=0.1), (X, T), TOLD,
+    (DhariwalUNet(**SMALL, model_channels=64, label_dim=2, augment_dim=2, label_dropout=0.1), (X, T), LABELLED_INPUTS,
      {**NETWORK, **LABELLED, "model_channels": 128, "channel_mult_emb": 2}),
     (GuidedUNet(**SMALL, model_channels=32, label_dim=2), (X, T), {**TRAIN, "class_labels": LABELS},
      {**GUIDED, "label_dim": 3, "adaptive_scale": True, "num_heads_upsample": ({"attn_resolutions": (8,)}, 2),
@@ -99,7 +99,7 @@ ROWS = [
     (GuidedClassifier(**SMALL, model_channels=32, resblock_updown=False, head_channels=None), (X, T), TRAIN,
      {**GUIDED, "channel_mult": ({"num_blocks": 1}, (1, 3)), "attn_resolutions": ({"num_blocks": 1}, (8,)),
       "adaptive_scale": False, "pool": "adaptive"}),
-    (VDMUNet(8, 1, 2, 2, 32, 0), (X, T), TOLD,
+    (VDMUNet(8, 1, 2, 2, 32, 0), (X, T), LABELLED_INPUTS,
      {"img_resolution": 16, "in_channels": 2, "label_dim": 3, "augment_dim": 3, "model_channels": 64, "num_blocks": 1,
       "attention": True, "fourier_exponents": (6,), **RANGE, "dropout": 0.3, **LOW}),
     (NCSNv2(8, 1, 4, (1, 2), (1, 1)), (X, T), {},
@@ -117,7 +117,7 @@ ROWS = [
     (MLP(2, 4, 1, 4), (T, EMB), {},
      {"features": 3, "width": 8, "depth": 2, "emb_channels": 6, "activation": nn.relu, **LOW}),
     (InceptionV3(75), (image(75, 3),), {},
-     {"side": 77, "prepare": pytorch_fid_input, **PRECISE, **LOW}),
+     {"side": 77, "prepare": lambda images, side: 0.5 * tensorflow_input(images, side), **PRECISE, **LOW}),
     (VGG16((2, 2), (1, 1)), (image(8, 3),), {},
      {"widths": (2, 4), "depths": (1, 2), "pool": nn.avg_pool, **PRECISE, **LOW}),
     (AttentionPool(3, 8), (WIDE,), {}, {"features": 4, "head_channels": 4, **LOW}),
@@ -144,8 +144,8 @@ ROWS = [
     (Standardise(), (WIDE,), {}, {}),
     (Unit(4), (WIDE,), {},
      {"features": 8, "kernel": (3, 3), "stride": 2, "padding": ({"kernel": (3, 3)}, "VALID"), **PRECISE, **LOW}),
-    (Block(block_a(4)), (WIDE,), {},
-     {"branches": block_d(), **PRECISE, **LOW}),
+    (Block(BLOCKS["Mixed_5b"]), (WIDE,), {},
+     {"branches": BLOCKS["Mixed_7a"], **PRECISE, **LOW}),
     (Conv(4, 3), (WIDE,), {},
      {"features": 8, "kernel": 5, "direction": "up", "taps": ({"direction": "down"}, (1, 3)),
       "fused": ({"direction": "up", "taps": (1, 3, 3, 1)}, True), "kernel_init": INIT, "bias_scale": 1.0, "bias": False,
@@ -187,20 +187,19 @@ CONTEXTS = [
 
 # (function, its arguments, another value for each of its options)
 FUNCTIONS = [
-    (attend, (WIDE, 1, 0.5, None), {"group_channels": 2}),
+    (residual_attention, (WIDE, 1, 0.5, None), {"group_channels": 2}),
     (scale_one_shift_zero, (KEY, (4,)), LOW),
     (AROUND_ONE, (KEY, (4,)), LOW),
     (minibatch_deviation, (jnp.zeros((4, 2, 2, 1)),), {"group": 2}),
-    (embed, (T, [4, 4]), LOW),
-    (large, (1,), {"model_channels": 8, "emb_channels": 8, **LOW}),
+    (time_embedding, (T, [4, 4]), LOW),
+    (large_discriminator, (1,), {"model_channels": 8, "emb_channels": 8, **LOW}),
     (positional, (T, 6), {"max_period": 100.0, "end_point": False, "cosine_first": True}),
     (tensorflow_input, (X,), {"side": 75}),
-    (pytorch_fid_input, (X,), {"side": 75}),
     (xavier_uniform, (), {"scale": 0.5}),
     (kaiming_uniform, (), {"scale": 0.5}),
     (resample, (WIDE, (1, 3, 3, 1), "down"), {"pad": 0}),
     (group_norm, (8, 1e-5, None, "norm"), {"least": 2}),
     (conv, (WIDE, 4, "conv", None), {"kernel": 1, "dilation": 2, "bias": False}),
     (resize, (WIDE, (8, 8)), {"half_pixel": True}),
-    (residual, (ROWS[2][0], 32, "block"), {"direction": "up"}),
+    (residual_block, (ROWS[2][0], 32, "block"), {"direction": "up"}),
 ]

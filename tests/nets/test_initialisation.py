@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.nets.refinenet import NCSNv2
-from jaxdiff.nets.unet_adm import DhariwalUNet
-from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.nets.ncsnv2.refinenet import NCSNv2
+from jaxdiff.nets.unet.edm_adm import DhariwalUNet
+from jaxdiff.nets.unet.song import SongUNet
 from tests.support import quick_keys
 
 NETS = {

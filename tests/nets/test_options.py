@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 import jaxdiff.nets
+import jaxdiff.process
 from tests.nets.options import ABSTRACT, CONTEXTS, FUNCTIONS, ROWS
 from tests.support.expression import expression
 
@@ -31,10 +32,10 @@ LARGE = {
 }
 
 
-def defined():
-    """Every class and function of the package, by the module that defines it."""
-    for info in pkgutil.iter_modules(jaxdiff.nets.__path__):
-        module = importlib.import_module(f"jaxdiff.nets.{info.name}")
+def defined(*packages):
+    """Every class and function of packages, by the module that defines it."""
+    for info in (info for p in packages for info in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")):
+        module = importlib.import_module(info.name)
         yield from (value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__)
 
 
@@ -84,7 +85,7 @@ def test_every_option_has_an_effect(row):
 
 @pytest.mark.full
 @pytest.mark.parametrize(("kind", "context", "idle"), CONTEXTS, ids=lambda value: getattr(value, "__name__", None))
-def test_every_option_has_an_effect_beside_others(kind, context, idle):
+def test_every_option_has_an_effect_with_others(kind, context, idle):
     net, inputs, named, changes = next(row for row in ROWS if type(row[0]) is kind)
     others = {option: change for option, change in changes.items() if option not in context}
     found = walked((net.clone(**context), inputs, named, others))
@@ -107,7 +108,11 @@ def test_a_choice_that_is_none_is_refused(row, option):
 
 
 def test_every_option_of_every_network_has_a_row():
-    networks = {value for value in defined() if inspect.isclass(value) and issubclass(value, nn.Module)}
+    networks = {
+        value
+        for value in defined(jaxdiff.nets, jaxdiff.process)
+        if inspect.isclass(value) and issubclass(value, nn.Module)
+    }
     assert networks == {type(net) for net, *_ in ROWS} | ABSTRACT
     for net, _, _, changes in ROWS:
         assert options_of(net) == set(changes), type(net)
@@ -141,7 +146,7 @@ def test_every_option_of_a_function_has_an_effect(function, arguments, changes):
 
 def test_every_option_of_every_function_has_a_row():
     rows = {function: set(changes) for function, _, changes in FUNCTIONS}
-    for value in defined():
+    for value in defined(jaxdiff.nets):
         if inspect.isfunction(value) and not value.__name__.startswith("_"):
             parameters = inspect.signature(value).parameters.values()
             options = {parameter.name for parameter in parameters if parameter.default is not parameter.empty}

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.nets.layers import convolving, resample, resampling, upfirdn
+from jaxdiff.nets.convolution import resampling_layer
+from jaxdiff.nets.resampling import convolution_taps, resample, upfirdn
 
 
 def test_filter_is_a_convolution():
@@ -28,12 +29,15 @@ def test_a_filter_of_two_dimensions():
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_orientation_of_filters(direction):
-    """By `convolving` a network's filter is a true convolution in both directions; else downwards a correlation."""
+    """By `convolution_taps` a filter is a true convolution in both directions; else downwards a correlation."""
     taps, x = [1, 2, 4, 3], np.random.default_rng(0).standard_normal(8)
     spread = np.stack([x, np.zeros(8)], 1).ravel() if direction == "up" else x
     stride, centred, gain = (1, slice(1, -2), 2) if direction == "up" else (2, slice(2, -2), 1)
     image = jnp.asarray(np.outer(x, np.ones(8)), jnp.float32)[None, :, :, None]  # columns of ones stay ones inside
-    for filtered, turned in ((convolving(taps, direction), taps), (taps, taps if direction == "up" else taps[::-1])):
+    for filtered, turned in (
+        (convolution_taps(taps, direction), taps),
+        (taps, taps if direction == "up" else taps[::-1]),
+    ):
         rows = gain * np.convolve(spread, np.divide(turned, 10))[centred][::stride]
         np.testing.assert_allclose(resample(image, filtered, direction)[0, :, 2, 0], rows, rtol=1e-5)
 
@@ -56,8 +60,8 @@ def test_a_convolution_that_does_nothing_leaves_the_filter(direction, taps):
     params = {
         "params": {"kernel": jnp.asarray(kernel[:, :, None, None] * np.eye(2), jnp.float32), "bias": jnp.zeros(2)}
     }
-    filtered = resampling(2, direction, taps, False, None, "alone")(x)
-    convolved = resampling(2, direction, taps, True, None, "alone").apply(params, x)
+    filtered = resampling_layer(2, direction, taps, False, None, "alone")(x)
+    convolved = resampling_layer(2, direction, taps, True, None, "alone").apply(params, x)
     np.testing.assert_allclose(convolved, filtered, rtol=1e-5, atol=1e-6)
     plain = x.repeat(2, 1).repeat(2, 2) if direction == "up" else x.reshape(1, 3, 2, 3, 2, 2).mean((2, 4))
     if taps is None:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import boundary, losses, precond, toy
+from jaxdiff import gaussian_mixture, losses, precond
 from jaxdiff.losses import distances
 from jaxdiff.precond import denoiser
 from tests.parity import score_sde
@@ -37,7 +37,7 @@ OUTPUTS = {
     "distiller_target": "target", "target_x": "target", "diffs": "tangent", "D_r": "target",
 }  # fmt: skip
 SAYS_NOTHING = {"cases", "kind", "name", "net", "omega", "layout", "sigma_data", "sigma_min", "sigma_max"}
-"""Options that say what a file is, or that every case honours: by its rows, its network and the order of its axes."""
+"""Options that say what a file is, or that every case honours: by its parametrisation, network, order of axes."""
 
 
 class Case(NamedTuple):
@@ -51,16 +51,16 @@ class Case(NamedTuple):
     params: dict[str, dict[str, Any]]
     teacher: Callable[..., Any] | None
 
-    def told(self, *names, **fixed):
+    def options(self, *names, **fixed):
         """The options, once it is proved that the test honours them all: `reference.only`."""
         return reference.only(self.config, *SAYS_NOTHING, *names, **fixed)
 
-    def rows(self):
-        """(boundary row, EDM's row) with the time condition of the file's release: 250 or 1/4 of ln t."""
+    def parametrisations(self):
+        """(consistency, EDM) parametrisations with the time condition of the file's release: 250 or 1/4 of ln t."""
         sigma_data, scale = self.config["sigma_data"], time_scale(self.config)
         low, high = self.config.get("sigma_min", 0.002), self.config.get("sigma_max", 80.0)
         edm = precond.edm(sigma_data)._replace(c_noise=lambda sigma: scale * jnp.log(sigma))
-        return boundary.consistency(sigma_data, low, high, scale), edm
+        return precond.consistency(sigma_data, low, high, scale), edm
 
     def span(self):
         """Range of levels and rho, as keyword arguments."""
@@ -122,25 +122,25 @@ def read(path, name):
     places = ("", f"{name.split('-')[0]}/", f"{name}/")
     image = float64 if config.get("layout") == "NHWC" else channels_last
 
-    def gathered(prefix):
+    def prefixed(prefix):
         every = [reference.subset(arrays, place + prefix) for place in places]
         return {key: image(value) for part in every for key, value in part.items() if not key.endswith("_f32")}
 
-    recorded = {OUTPUTS.get(key, key): np.asarray(value) for key, value in gathered("out").items()}
+    recorded = {OUTPUTS.get(key, key): np.asarray(value) for key, value in prefixed("out").items()}
     if recorded.get("loss", np.zeros(())).ndim:  # torch's are one an example, weighted
         recorded["losses"] = recorded.pop("loss")
     elif "layout" in config and "losses" in recorded:  # these are not weighted
         recorded["unweighted"] = recorded.pop("losses")
     params = {}
-    for key, value in {**gathered("param"), **{f"target/{k}": v for k, v in gathered("target_param").items()}}.items():
+    for key, value in {**prefixed("param"), **{f"target/{k}": v for k, v in prefixed("target_param").items()}}.items():
         network, _, part = key.rpartition("/")
         params.setdefault(network or "student", {})[part] = value
-    given = {INPUTS.get(key, key): value for key, value in gathered("in").items()}
+    given = {INPUTS.get(key, key): value for key, value in prefixed("in").items()}
     case = Case(path, config, given, recorded, tiny, params, None)
     if "A" in params.get("student", ()):
         teacher = mixture(arrays) if "mixture/means" in arrays else None
         return case._replace(apply=three_by_three(config["omega"]), teacher=teacher)
-    teacher = denoiser(tiny, params["teacher"], case.rows()[1]) if "teacher" in params else None
+    teacher = denoiser(tiny, params["teacher"], case.parametrisations()[1]) if "teacher" in params else None
     return case._replace(teacher=teacher)
 
 
@@ -175,7 +175,7 @@ def channels_last(a):
 
 
 def three_by_three(omega):
-    """apply(params, u, c) of the first set's network; c is whatever the row's c_noise is."""
+    """apply(params, u, c) of the first set's network; c is whatever the parametrisation's c_noise is."""
 
     def apply(params, u, c):
         phase = omega * jnp.reshape(c, (-1,) + (1,) * (u.ndim - 1))
@@ -196,5 +196,5 @@ def mixture(arrays):
     parts = {name: value.astype(np.float64) for name, value in reference.subset(arrays, "mixture").items()}
     shape = arrays["in/x0"].shape[1:]
     means = np.moveaxis(parts["means"].reshape(-1, *shape), 1, -1).reshape(len(parts["means"]), -1)
-    exact = toy.mixture(means, parts["weights"], parts["var"])
-    return lambda x, sigma: toy.denoiser(exact, x.reshape(x.shape[0], -1), sigma).reshape(x.shape)
+    exact = gaussian_mixture.mixture(means, parts["weights"], parts["var"])
+    return lambda x, sigma: gaussian_mixture.denoiser(exact, x.reshape(x.shape[0], -1), sigma).reshape(x.shape)

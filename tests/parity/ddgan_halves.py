@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdiff.losses import adversarial, ddgan_process
+from jaxdiff import process
+from jaxdiff.losses import adversarial
 from jaxdiff.train.adversarial import adversarial_step
 from tests.support.arrays import close, nchw
 
@@ -23,12 +24,12 @@ def remember():
 def step_of(run, optimizers, beta):
     """step(process, state, batch), compiled once for all tables of one size."""
 
-    def step(process, state, batch):
+    def step(chain, state, batch):
         return adversarial_step(
             run.generate,
             run.discriminate,
             optimizers,
-            process,
+            chain,
             draw=lambda key, batch: (batch["x0"], batch["d"], batch["g"]),
             beta=beta,
             gamma=run.args["r1_gamma"],
@@ -40,13 +41,13 @@ def step_of(run, optimizers, beta):
 
 def half_of(run):
     """half(params, x0, draws) -> (images by their recorded names, logits of the real ones, of the fakes)."""
-    process = run.tables[""]
+    chain = run.tables[""]
 
     def half(params, x0, draws):
-        x_prev, x = ddgan_process.pair(process, x0, draws.t, draws.noise_prev, draws.noise)
+        x_prev, x = process.ddgan.pair(chain, x0, draws.t, draws.noise_prev, draws.noise)
         t = draws.t.astype(x.dtype)
         x0_hat = run.generate(params.generator, x, t, draws.latent)
-        fake = ddgan_process.posterior(process, x0_hat, x, draws.t, draws.noise_posterior)
+        fake = process.ddgan.sample_posterior(chain, x0_hat, x, draws.t, draws.noise_posterior)
         logits = (run.discriminate(params.discriminator, a, x, t) for a in (x_prev, fake))
         return {"x_t": x_prev, "x_tp1": x, "x_0_predict": x0_hat, "x_pos_sample": fake}, *logits
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from jaxdiff.interop import ddgan
-from jaxdiff.nets.ddgan_discriminator import Discriminator, large
+from jaxdiff.nets.ddgan.discriminator import Discriminator, large_discriminator
 from tests.support import reference
 
 UNREAD = {"centered", "fourier_scale"}  # the caller shifts images; frequencies are parameters
 OPTIONS = {field.name for field in fields(ddgan.Options)}
-DISCRIMINATORS = {"Discriminator_small": Discriminator, "Discriminator_large": large}
-# What a file says beside the class and its options, which is either of no influence or has this one value.
+DISCRIMINATORS = {"Discriminator_small": Discriminator, "Discriminator_large": large_discriminator}
+# What a file says besides the class and its options, which is either of no influence or has this one value.
 ABOUT = {
     "kind", "batch", "image_height", "image_width", "height_width", "t_below", "cases",
     "official_needs_interpolate_fix", "repaired_nearest_upsampling",
@@ -79,7 +79,7 @@ def cases(pattern, renamed):
 
 
 def norms_of(params_of, net, state_dict, gradients):
-    """Norms by the published names: every number of our params is told from which published array it comes."""
+    """Norms by the published names: every number of our params is traced to the published array it comes from."""
     origin = {name: np.full(a.shape, i, np.float64) for i, (name, a) in enumerate(state_dict.items())}
     squares = np.zeros(len(origin))
     for source, gradient in zip(jax.tree.leaves(params_of(net, origin)), jax.tree.leaves(gradients), strict=True):
@@ -89,6 +89,6 @@ def norms_of(params_of, net, state_dict, gradients):
 
 
 def labels_of(kwargs, t, dtype):
-    """What the network is told of the recorded times: a Fourier embedding is of their logarithm."""
+    """What the network is given of the recorded times: a Fourier embedding is of their logarithm."""
     t = jnp.asarray(np.asarray(t, dtype))
     return jnp.log(t) if kwargs["embedding_type"] == "fourier" else t

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from jaxdiff import betas as chains
-from jaxdiff.losses import ddgan_process
-from jaxdiff.reverse import FLOOR
+from jaxdiff import process
+from jaxdiff.process.reverse_kernel import FLOOR
 from tests.parity.ddgan_networks import check_known
 
 FIRST_BETA = 1e-8  # of the released code, in float64
@@ -16,28 +15,28 @@ OF_POSTERIOR = {"variance", "mean_coef1", "mean_coef2", "log_variance_clipped"} 
 
 
 def betas_of(config, *others):
-    """The chain of a config, which may say beside it only what the caller reads."""
+    """The chain of a config, which may say besides it only what the caller reads."""
     check_known(config, CHAIN | {"time_eps", "kind"} | set(others), "of a chain")
-    make = chains.geometric if config["use_geometric"] else chains.vp
+    make = process.betas.geometric if config["use_geometric"] else process.betas.vp
     return make(config["num_timesteps"], config["beta_min"], config["beta_max"], config.get("time_eps", T_MIN))
 
 
 def forward_tables(betas, first_beta):
     """The recorded forward tables, T + 1 entries, from ours."""
-    process = ddgan_process.process(betas, first_beta)
-    hop = np.append(np.sqrt(1 - first_beta), process.hop_signal)
+    chain = process.ddgan.discretize(betas, first_beta)
+    step_signal = np.append(np.sqrt(1 - first_beta), chain.step_signal)
     return {
         "betas": np.append(first_beta, betas),
-        "sigmas": np.append(np.sqrt(first_beta), process.hop_std),
-        "a_s": hop,
-        "a_s_prev": np.append(hop[:-1], 1.0),
-        "a_s_cum": process.signal,
-        "sigmas_cum": process.std,
+        "sigmas": np.append(np.sqrt(first_beta), chain.step_std),
+        "a_s": step_signal,
+        "a_s_prev": np.append(step_signal[:-1], 1.0),
+        "a_s_cum": chain.signal,
+        "sigmas_cum": chain.std,
     }
 
 
 def posterior_tables(betas):
-    tables = chains.tables(betas)
+    tables = process.betas.tables(betas)
     return {
         "betas": tables.betas,
         "alphas": 1 - tables.betas,
@@ -46,7 +45,7 @@ def posterior_tables(betas):
         "posterior_variance": tables.posterior_variance,
         "sqrt_alphas_cumprod": np.sqrt(tables.alpha_bar),
         "sqrt_recip_alphas_cumprod": np.sqrt(1 / tables.alpha_bar),
-        "sqrt_recipm1_alphas_cumprod": chains.sigmas(betas)[:-1][::-1],
+        "sqrt_recipm1_alphas_cumprod": process.betas.sigmas(betas)[:-1][::-1],
         "posterior_mean_coef1": tables.posterior_mean_coef1,
         "posterior_mean_coef2": tables.posterior_mean_coef2,
         "posterior_log_variance_clipped": np.log(np.maximum(tables.posterior_variance, FLOOR)),
@@ -62,24 +61,24 @@ def first_name(name):
     return {"betas_full": "betas"}.get(base, base.removeprefix("diffusion_")) + suffix
 
 
-def replaced(process, tables):
-    """A process with recorded tables in the place of ours, as far as there are any; names without a suffix."""
+def replaced(chain, tables):
+    """A process with recorded tables instead of ours, as far as there are any; names without a suffix."""
     table = {name: np.asarray(a, np.float64) for name, a in tables.items()}
     found = {
         "signal": table.get("a_s_cum"),
         "std": table.get("sigmas_cum"),
-        "hop_signal": table["a_s"][1:] if "a_s" in table else None,
-        "hop_std": table["sigmas"][1:] if "sigmas" in table else None,
+        "step_signal": table["a_s"][1:] if "a_s" in table else None,
+        "step_std": table["sigmas"][1:] if "sigmas" in table else None,
         "posterior_x0": table.get("posterior/posterior_mean_coef1"),
         "posterior_x": table.get("posterior/posterior_mean_coef2"),
     }
     if "posterior/posterior_log_variance_clipped" in table:
         found["posterior_std"] = np.append(0.0, np.exp(table["posterior/posterior_log_variance_clipped"][1:] / 2))
     assert any(a is not None for a in found.values()), sorted(table)
-    return process._replace(**{name: a for name, a in found.items() if a is not None})
+    return chain._replace(**{name: a for name, a in found.items() if a is not None})
 
 
 def shipped(betas, recorded):
     """The tables in use, which are recorded with the suffix _f32."""
     tables = {name.removesuffix("_f32"): a for name, a in recorded.items() if name.endswith("_f32")}
-    return replaced(ddgan_process.process(betas), tables)
+    return replaced(process.ddgan.discretize(betas), tables)

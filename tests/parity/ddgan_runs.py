@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff import process
 from jaxdiff.interop.ddgan import params_of_discriminator, params_of_generator
-from jaxdiff.losses import ddgan_process
-from jaxdiff.losses.ddgan_process import Draws, Process
+from jaxdiff.process.ddgan import DiscretizedProcess, Draws
 from jaxdiff.train.adversarial import Networks
 from tests.parity.ddgan_networks import OPTIONS, UNREAD, check_known, discriminator, generator, norms_of
 from tests.parity.ddgan_process import CHAIN, FIRST_BETA, betas_of, first_name, replaced
@@ -57,10 +57,10 @@ class Run(NamedTuple):
     nets: Networks
     published: Networks
     params: Networks
-    tables: dict[str, Process]
+    tables: dict[str, DiscretizedProcess]
 
     def generate(self, params, x, t, latent):
-        """The generator, which is told images as it wants them."""
+        """The generator, which is given images as it wants them."""
         return self.nets.generator.apply(params, x if self.args["centered"] else 2 * x - 1, t, latent)
 
     def discriminate(self, params, x_prev, x, t):
@@ -125,7 +125,7 @@ def run_of(arrays):
 def tables_of(arrays, args):
     """The first set is made with the tables as shipped, in float32, the second with exact ones; each with both."""
     betas = betas_of({name: args[name] for name in CHAIN})
-    exact = ddgan_process.process(betas, FIRST_BETA)
+    exact = process.ddgan.discretize(betas, FIRST_BETA)
     recorded = {first_name(name): a for name, a in reference.subset(arrays, "table").items()}
     single = {name.removesuffix("_f32"): a for name, a in recorded.items() if name.endswith("_f32")}
     if single:

@@ -34,4 +34,4 @@ def encoded(process, denoise, start):
     jax.effects_barrier()
     ends, estimates = ([jnp.asarray(a) for a in found] for found in zip(*asked, (end, last), strict=True))
     samples = [from_x(x, sigma) for x, sigma in zip(ends[1:], rising[1:], strict=True)]
-    return [*samples, predictions.eps_from_x0(last, end, rising[-1])], estimates
+    return [*samples, predictions.from_x0(predictions.eps, last, end, rising[-1])], estimates

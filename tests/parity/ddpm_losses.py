@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from jaxdiff import predictions
 from jaxdiff.losses import ddpm, elbo
-from jaxdiff.losses.likelihood import discretized_gaussian
-from tests.parity.ddpm_process import LEARNED, model_of, reverse_of, row_of, transform_of
+from jaxdiff.losses.gaussian import discretized_gaussian
+from tests.parity.ddpm_process import LEARNED, model_of, precond_of, reverse_of, transform_of
 
 
 def log_likelihood(x0, mean, log_variance):
@@ -18,19 +18,19 @@ def log_likelihood(x0, mean, log_variance):
 
 def chain_of(process, apply_fn, mean_type, var_type, clip):
     """The process as a hierarchical VAE around a network apply_fn(params, x_t, t)."""
-    model = model_of(apply_fn, row_of(process, mean_type), var_type, transform_of(mean_type, clip))
-    return elbo.diffusion(process.betas, reverse_of(process, var_type), model, log_likelihood)
+    model = model_of(apply_fn, precond_of(process, mean_type), var_type, transform_of(mean_type, clip))
+    return elbo.ddpm_hvae(process.betas, reverse_of(process, var_type), model, log_likelihood)
 
 
 def training_loss(process, mean_type, var_type, loss_type, x0, t, noise, output):
-    """{"loss", and of it "mse" where there is one, "vb" where the variance is learned beside it}: [B] each."""
+    """{"loss", and of it "mse" where there is one, "vb" where the variance is learned as well}: [B] each."""
     num_steps, channels = len(process.betas), x0.shape[-1]
     chain = partial(chain_of, process, mean_type=mean_type, var_type=var_type, clip=False)
     if loss_type.endswith("KL"):
         vb = ddpm.vlb_loss(chain(lambda *_: output), x0, t, noise)
         return {"loss": vb * num_steps if loss_type == "RESCALED_KL" else vb}
     sigma = jnp.asarray(process.sigmas)[t + 1]
-    mse = ddpm.simple_loss(output[..., :channels], row_of(process, mean_type), x0, sigma, noise)
+    mse = ddpm.simple_loss(output[..., :channels], precond_of(process, mean_type), x0, sigma, noise)
     if var_type not in LEARNED:
         return {"loss": mse, "mse": mse}
     vb = ddpm.vlb_loss(chain(lambda *_: ddpm.stop_mean(output, channels)), x0, t, noise)
@@ -54,7 +54,7 @@ def loss_and_gradient(fn, output):
 def squared_errors(process, apply_fn, mean_type, clip, x0, noise):
     """Errors of the clean image and of the noise that it implies, [B, T], from the last step down."""
     denoise = model_of(
-        apply_fn, row_of(process, mean_type), "FIXED_SMALL", transform_of(mean_type, clip, raw_mean=False)
+        apply_fn, precond_of(process, mean_type), "FIXED_SMALL", transform_of(mean_type, clip, raw_mean=False)
     )
     sigmas = jnp.asarray(process.sigmas)
 
@@ -62,7 +62,7 @@ def squared_errors(process, apply_fn, mean_type, clip, x0, noise):
     def one(t, noise):
         x = x0 + sigmas[t + 1] * noise
         x0_hat = denoise(x, sigmas[t + 1])
-        eps = predictions.eps_from_x0(x0_hat, x, sigmas[t + 1])
+        eps = predictions.from_x0(predictions.eps, x0_hat, x, sigmas[t + 1])
         return tuple(jnp.mean((a - b) ** 2, axis=(1, 2, 3)) for a, b in ((x0_hat, x0), (eps, noise)))
 
     x0_errors, eps_errors = jax.lax.map(lambda inputs: one(*inputs), (jnp.arange(len(sigmas) - 1), noise))

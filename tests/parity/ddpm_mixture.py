@@ -1,4 +1,4 @@
-"""The recorded loops' network: the exact prediction for a Gaussian mixture, told the step, in recorded coordinates."""
+"""The recorded loops' network: the exact prediction for a Gaussian mixture, at a step, in recorded coordinates."""
 
 import re
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.betas import tables
+from jaxdiff.process.betas import tables
 from tests.support.arrays import nhwc
 from tests.support.formula import formula
 

@@ -9,15 +9,15 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff import betas as chains
-from jaxdiff import chain, guidance, precond, respacing, reverse
-from jaxdiff.betas import Betas, Tables
+from jaxdiff import guidance, precond, process
 from jaxdiff.grids import Grid
 from jaxdiff.precond import Preconditioning
+from jaxdiff.process import respacing, reverse_kernel
+from jaxdiff.process.betas import Betas, Tables
 from jaxdiff.types import expand
 from tests.support.formula import formula
 
-ROWS = {"EPSILON": chain.eps, "START_X": chain.x0}
+PARAMETRISATIONS = {"EPSILON": precond.ddpm.eps, "START_X": precond.ddpm.x0}
 LEARNED = ("LEARNED", "LEARNED_RANGE")
 PROCESS = ("schedule", "steps", "num_timesteps", "respacing", "rescale_timesteps", "function", "max_beta")
 """Options of a process, all of which `process_of` reads."""
@@ -38,9 +38,12 @@ class Process(NamedTuple):
 def betas_of(config) -> Betas:
     """The chain before respacing; the second recording calls its length num_timesteps."""
     length, name = config.get("steps", config.get("num_timesteps")), config.get("function", config.get("schedule"))
-    if name in (makers := {"linear": chains.linear, "cosine": chains.cosine}) and "max_beta" not in config:
+    if (
+        name in (makers := {"linear": process.betas.linear, "cosine": process.betas.cosine})
+        and "max_beta" not in config
+    ):
         return makers[name](length)
-    return chains.from_alpha_bar(alpha_bar_of(name), length, config.get("max_beta", 0.999))
+    return process.betas.from_alpha_bar(alpha_bar_of(name), length, config.get("max_beta", 0.999))
 
 
 def alpha_bar_of(name):
@@ -59,33 +62,35 @@ def process_of(config) -> Process:
     if "steps" in config and "num_timesteps" in config:
         assert len(betas) == config["num_timesteps"]
     scale = 1000 / length if config.get("rescale_timesteps") else 1.0
-    return Process(betas, trained, steps, scale, chains.tables(betas), chains.sigmas(betas)[::-1])
+    return Process(betas, trained, steps, scale, process.betas.tables(betas), process.betas.sigmas(betas)[::-1])
 
 
-def row_of(process, mean_type) -> Preconditioning:
+def precond_of(process, mean_type) -> Preconditioning:
     if mean_type == "PREVIOUS_X":
-        return chain.mu(process.betas, process.scale, process.trained)
-    return ROWS[mean_type](process.trained, process.scale)
+        return precond.ddpm.mu(process.betas, process.scale, process.trained)
+    return PARAMETRISATIONS[mean_type](process.trained, process.scale)
 
 
-def reverse_of(process, var_type, gradient=None) -> reverse.Reverse:
+def reverse_of(process, var_type, gradient=None) -> reverse_kernel.ReverseKernel:
     """p(x_{t-1} | x_t), guided where there is a gradient; then "fixed small" is 0 in the last step, as recorded."""
     floor = process.tables.decoder_variance
     p = {
-        "FIXED_SMALL": lambda: reverse.fixed(reverse.small, floor if gradient is None else reverse.FLOOR),
-        "FIXED_LARGE": lambda: reverse.fixed(reverse.large, floor),
-        "LEARNED": reverse.learned,
-        "LEARNED_RANGE": lambda: reverse.learned_range(floor),
+        "FIXED_SMALL": lambda: reverse_kernel.fixed(
+            reverse_kernel.small, floor if gradient is None else reverse_kernel.FLOOR
+        ),
+        "FIXED_LARGE": lambda: reverse_kernel.fixed(reverse_kernel.large, floor),
+        "LEARNED": reverse_kernel.learned,
+        "LEARNED_RANGE": lambda: reverse_kernel.learned_range(floor),
     }[var_type]()
-    return p if gradient is None else reverse.guided(p, gradient)
+    return p if gradient is None else reverse_kernel.guided(p, gradient)
 
 
-def model_of(apply_fn, row, var_type, transform):
+def model_of(apply_fn, parametrisation, var_type, transform):
     """What the reverse step asks: a denoiser or one with values, `transform` (such as clipping) applied to its x0."""
     if var_type in LEARNED:
-        channels_last = precond.denoiser_with_variance(apply_fn, None, row)
+        channels_last = precond.denoiser_with_variance(apply_fn, None, parametrisation)
         return guidance.on_x0(transform, channels_last)
-    return transform(precond.denoiser(precond.leading_channels(apply_fn), None, row))
+    return transform(precond.denoiser(precond.leading_channels(apply_fn), None, parametrisation))
 
 
 def transform_of(mean_type, clip, denoised_fn=None, raw_mean=True):

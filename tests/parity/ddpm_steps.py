@@ -5,11 +5,12 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff import guidance, predictions, reverse
+from jaxdiff import guidance, precond, predictions
 from jaxdiff.losses import elbo
+from jaxdiff.process import posterior, reverse_kernel
 from jaxdiff.samplers import ancestral, ddim
 from jaxdiff.samplers.base import Level
-from tests.parity.ddpm_process import LEARNED, from_x, model_of, reverse_of, row_of, to_x, transform_of
+from tests.parity.ddpm_process import LEARNED, from_x, model_of, precond_of, reverse_of, to_x, transform_of
 
 
 class Step:
@@ -31,7 +32,7 @@ class Step:
         channels = self.x.shape[-1] * (2 if var_type in LEARNED else 1)
         transform = transform_of(mean_type, clip, denoised_fn, raw_mean)
         apply_fn = lambda params, x, c_noise: self.output[..., :channels]  # noqa: E731
-        return model_of(apply_fn, row_of(self.process, mean_type), var_type, transform)
+        return model_of(apply_fn, precond_of(self.process, mean_type), var_type, transform)
 
     def denoise(self, mean_type, clip, denoised_fn=None, gradient=None):
         """The denoiser that DDIM asks."""
@@ -67,39 +68,39 @@ class Step:
     def ddim_mean(self, mean_type, clip, gradient):
         """The mean of x_{t-1} that guidance of the score leaves."""
         denoise = self.denoise(mean_type, clip, gradient=gradient)
-        return self.native(reverse.fixed()(denoise, self.x, self.sigma, self.sigma_next)[0])
+        return self.native(reverse_kernel.fixed()(denoise, self.x, self.sigma, self.sigma_next)[0])
 
     def ddim_reverse(self, mean_type, clip):
         """One step up the chain, in the recorded coordinates, where alpha_bar_T = 0 has no level."""
         x0_hat = self.x0(mean_type, clip)
-        eps = predictions.eps_from_x0(x0_hat, self.x, self.sigma)
+        eps = predictions.from_x0(predictions.eps, x0_hat, self.x, self.sigma)
         following = jnp.asarray(self.process.tables.alpha_bar_next[self.t])[:, None, None, None]
         return jnp.sqrt(following) * x0_hat + jnp.sqrt(1 - following) * eps
 
 
 def forward(step, x_start, x_t, noise):
-    """Draws and posteriors of the forward chain, with `noise` also in the place of a network's output, by name."""
+    """Draws and posteriors of the forward chain, with `noise` also as a network's output, by name."""
     process, t, sigma, sigma_next = step.process, step.t, step.sigma, step.sigma_next
-    hvae = elbo.diffusion(process.betas, reverse.fixed(), None, None)
+    hvae = elbo.ddpm_hvae(process.betas, reverse_kernel.fixed(), None, None)
     column = lambda a: np.broadcast_to(np.asarray(a)[:, None, None, None], x_start.shape)  # noqa: E731
     variance = process.tables.posterior_variance[t]
-    mean = step.native(predictions.mu_from_x0(x_start, step.x, sigma, sigma_next))
+    mean = step.native(posterior.mean(x_start, step.x, sigma, sigma_next))
     # The library's other way to the posterior, which knows of no level below the first.
-    again, log_variance = elbo.posterior(hvae, x_start, x_t, jnp.maximum(jnp.asarray(t), 1))
+    again, log_variance = elbo.latent_posterior(hvae, x_start, x_t, jnp.maximum(jnp.asarray(t), 1))
     later = t > 0
     np.testing.assert_allclose(again[later], mean[later], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose((jnp.exp(log_variance) + 0 * again)[later], column(variance)[later], rtol=1e-9)
     return {
-        "q_sample": elbo.diffuse(hvae, x_start, t, noise),
-        "q_mean": elbo.diffuse(hvae, x_start, t, 0 * noise),
+        "q_sample": elbo.sample_latent(hvae, x_start, t, noise),
+        "q_mean": elbo.sample_latent(hvae, x_start, t, 0 * noise),
         "q_variance": column(hvae.variance[t]),
         "q_log_variance": column(np.log(hvae.variance[t])),
         "posterior_mean": mean,
         "posterior_variance": column(variance),
         "posterior_log_variance_clipped": column(np.log(np.where(t == 0, process.tables.decoder_variance, variance))),
-        "xstart_from_eps": predictions.x0_from_eps(noise, step.x, sigma),
-        "eps_from_xstart": predictions.eps_from_x0(x_start, step.x, sigma),
-        "xstart_from_xprev": predictions.x0_from_mu(to_x(noise, sigma_next), step.x, sigma, sigma_next),
+        "xstart_from_eps": predictions.to_x0(predictions.eps, noise, step.x, sigma),
+        "eps_from_xstart": predictions.from_x0(predictions.eps, x_start, step.x, sigma),
+        "xstart_from_xprev": predictions.to_x0(precond.ddpm.mu(process.betas), noise, step.x, sigma),
     }
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from jaxdiff import grids, precond
 from jaxdiff.interop.edm import from_arguments
 from jaxdiff.interop.state_dict import to_params
-from jaxdiff.nets.unet_adm import DhariwalUNet
-from jaxdiff.nets.unet_song import SongUNet
+from jaxdiff.nets.unet.edm_adm import DhariwalUNet
+from jaxdiff.nets.unet.song import SongUNet
 from tests.support import reference
 
 NETWORKS = {"SongUNet": SongUNet, "DhariwalUNet": DhariwalUNet}
@@ -31,12 +31,12 @@ def preconditioned(cls, kwargs):
     """(net, preconditioning, apply_fn) of a recorded preconditioner class with its arguments, as a checkpoint's are."""
     assert not kwargs.get("use_fp16"), "no test knows half precision"
     kwargs = {name: reference.number(value) for name, value in kwargs.items()}
-    net, row = from_arguments(cls, kwargs, entries=1000)
-    return net, row, precond.leading_channels(net.apply)
+    net, parametrisation = from_arguments(cls, kwargs, entries=1000)
+    return net, parametrisation, precond.leading_channels(net.apply)
 
 
 def sampler_options(config, *more):
-    """(arguments of the sampler, of which it is not told those that are None; its churn in our names)."""
+    """(arguments of the sampler, without those that are None; its churn in our names)."""
     options = reference.only(config, "num_steps", "sigma_min", "sigma_max", "rho", *CHURN, *more)
     options = {name: reference.number(value) for name, value in options.items() if value is not None}
     return options, {ours: options[theirs] for theirs, ours in CHURN.items() if theirs in options}

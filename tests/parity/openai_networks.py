@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdiff.interop import openai
-from jaxdiff.nets.classifier import GuidedClassifier
-from jaxdiff.nets.unet_guided import GuidedUNet
+from jaxdiff.nets.unet.openai import GuidedUNet
+from jaxdiff.nets.unet.openai_classifier import GuidedClassifier
 from tests.support import reference
 
 PACKAGES = ("improved_diffusion", "guided_diffusion")

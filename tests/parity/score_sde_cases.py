@@ -32,7 +32,7 @@ class Case(NamedTuple):
     inputs: Mapping[str, np.ndarray]
     recorded: Mapping[str, np.ndarray]
 
-    def told(self, *names: str) -> Mapping[str, Any]:
+    def options(self, *names: str) -> Mapping[str, Any]:
         """The options, after proof that the test knows them all: those of the SDE, and `names`."""
         return reference.only(self.config, *OF_SDE, *names)
 

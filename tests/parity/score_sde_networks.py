@@ -20,7 +20,7 @@ ONLY = {
     "layout": "NHWC",
     "kernel_layout": "HWIO",
 }
-# How parameters start, how the process runs, and what the networks are told of it: nothing here depends on them.
+# How parameters start, how the process runs, and what the networks are given of it: nothing here depends on them.
 ELSEWHERE = {"init_scale", "fourier_scale", "beta_min", "beta_max", "dropout"}
 
 
@@ -36,10 +36,10 @@ def name_of(path):
 
 def config_of(arrays, *known):
     """The file's config, after proof that the test knows all that it says of the model."""
-    return told(reference.config(arrays), *known)
+    return checked(reference.config(arrays), *known)
 
 
-def told(config, *known):
+def checked(config, *known):
     fixed = {name: (value,) for name, value in ONLY.items()}
     reference.only(config, *TOP, **fixed)
     model = {"name": config.get("cls"), **config["model"]}
@@ -78,7 +78,7 @@ def nested(arrays: Mapping[str, np.ndarray]):
 
 
 def norms_of(load, published, gradients):
-    """Norms by the published names: every number of our params is told from which published array it comes."""
+    """Norms by the published names: every number of our params is traced to the published array it comes from."""
     names = list(published)
     origin = load({name: np.full_like(a, i) for i, (name, a) in enumerate(published.items())})
     squares = np.zeros(len(names))

@@ -52,7 +52,7 @@ def test_images_and_labels(path, case, x64):
     config, draws, images, arrays = read(path, case, jnp.float64)
     margins = None
     if has_geometry(config):
-        # The reference pads by what the batch needs; ours by the most there can be unless told.
+        # The reference pads by what the batch needs; ours by the most there can be unless given.
         margins = batch_margins(inverse_matrix(config, draws, *images.shape[1:3], images.dtype)[0], *images.shape[1:3])
     out, labels = apply(config, draws, images, margins=margins)
     assert labels.shape == (len(images), label_dim(config))

@@ -1,4 +1,4 @@
-"""The consistency release's own networks for CIFAR-10: score SDE's, told ln(t) / 4, with one head or two."""
+"""The consistency release's own networks for CIFAR-10: score SDE's, conditioned on ln(t) / 4, with one head or two."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import boundary, precond
+from jaxdiff import precond
 from jaxdiff.interop import score_sde
 from jaxdiff.interop.score_sde_params import params_of_flax
 from jaxdiff.precond import denoiser
@@ -75,7 +75,7 @@ def test_denoiser_and_consistency_function(path, x64):
 
     distilled = channels if config["double_heads"] else 0
     close(denoiser(head(0), params, precond.edm())(x, t), arrays["out/denoiser"])
-    close(denoiser(head(distilled), params, boundary.consistency())(x, t), arrays["out/distiller"])
+    close(denoiser(head(distilled), params, precond.consistency())(x, t), arrays["out/distiller"])
 
 
 @pytest.mark.full

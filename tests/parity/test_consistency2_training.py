@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from jaxdiff.losses import consistency, distances
-from jaxdiff.losses.consistency_levels import neighbours
-from jaxdiff.losses.consistency_schedules import progressive_scales, target_decay
 from jaxdiff.precond import denoiser
+from jaxdiff.timesteps.curricula import progressive_scales, target_decay
+from jaxdiff.timesteps.pairs import adjacent_levels
 from jaxdiff.train.consistency import ConsistencyState, consistency_step
 from jaxdiff.train.state import create
 from tests.parity.consistency_cases import cases, read
@@ -21,7 +21,7 @@ LOSS = "consistency training, Euler, l2, uniform, stop-gradient, target network"
 
 
 def optimizer(config):
-    """The release's: weight decay beside the gradient, gradients clipped, a rate that rises and then falls."""
+    """The release's: weight decay added to the gradient, gradients clipped, a rate that rises and then falls."""
     config = reference.only(
         config, "lr", "beta1", "beta2", "eps", "weight_decay", "warmup", "grad_clip", "linear_decay_steps",
         optimizer=("radam", "Adam"),
@@ -43,18 +43,18 @@ def optimizer(config):
 @pytest.mark.parametrize(("path", "name"), cases(*READS, marks=()))
 def test_training(path, name, x64):
     case = read(path, name)
-    config = case.told(
+    config = case.options(
         "rho", "steps", "ema_rate", "optim", "start_ema", "start_scales", "end_scales", "n_iters", loss=(LOSS,)
     )  # fmt: skip
     scales = progressive_scales(config["n_iters"], config["start_scales"], config["end_scales"])
-    row, _ = case.rows()
+    parametrisation, _ = case.parametrisations()
 
     def mu(step):
         return target_decay(scales(step), config["start_ema"], config["start_scales"])
 
     def loss(params, target, teacher, step, key, batch):
-        levels = neighbours(batch["indices"], scales(step), **case.span())
-        f, f_target = (denoiser(case.apply, p, row) for p in (params, target))
+        levels = adjacent_levels(batch["indices"], scales(step), **case.span())
+        f, f_target = (denoiser(case.apply, p, parametrisation) for p in (params, target))
         return consistency.training_loss(f, f_target, batch["x0"], *levels, batch["noise"], distance=distances.l2)
 
     adam, params = optimizer(config["optim"]), case.params["init"]

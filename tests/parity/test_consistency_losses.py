@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import pytest
 
 from jaxdiff.losses import consistency
-from jaxdiff.losses.consistency_levels import neighbours
 from jaxdiff.precond import denoiser
+from jaxdiff.timesteps.pairs import adjacent_levels
 from jaxdiff.types import expand
 from tests.parity.consistency_cases import DISTANCES, cases, read, weights
 
@@ -15,7 +15,7 @@ READS = (
     "consistency/loss_ct*.npz",
     "consistency/jcm_loss_consistency*.npz",
 )
-STEPS = {"heun": consistency.heun_step, "euler": consistency.euler_step}
+STEPS = {"heun": consistency.heun_solver, "euler": consistency.euler_solver}
 
 
 def is_training(config):
@@ -27,12 +27,12 @@ def is_training(config):
 @pytest.mark.parametrize(("path", "name"), cases(*READS, marks=("solver", "loss_norm")))
 def test_loss(path, name, x64):
     case = read(path, name)
-    config = case.told(
+    config = case.options(
         "rho", "num_scales", "loss_norm", "weight", "solver", "same", "target", "stopgrad", "mode", "dsm"
     )
     x0, noise = case.inputs["x0"], case.inputs["noise"]
-    sigma, sigma_next = neighbours(case.inputs["indices"], config["num_scales"], **case.span())
-    row, _ = case.rows()
+    sigma, sigma_next = adjacent_levels(case.inputs["indices"], config["num_scales"], **case.span())
+    parametrisation, _ = case.parametrisations()
     same = config.get("same", config.get("target", "target").startswith(("same", "student")))
     weight = weights(config["sigma_data"])[config["weight"]](sigma)
     how = {
@@ -48,7 +48,7 @@ def test_loss(path, name, x64):
         seen = []
 
         def recorded(params):
-            f = denoiser(case.apply, params, row)
+            f = denoiser(case.apply, params, parametrisation)
             return lambda x, sigma: seen.append((x, f(x, sigma))) or seen[-1][1]
 
         f, f_target = recorded(params), recorded(params if same else case.params["target"])
@@ -56,7 +56,7 @@ def test_loss(path, name, x64):
             loss = consistency.training_loss(f, f_target, x0, sigma, sigma_next, noise, **how)
         else:
             loss = consistency.distillation_loss(
-                f, f_target, case.teacher, x0, sigma, sigma_next, noise, step=step, **how
+                f, f_target, case.teacher, x0, sigma, sigma_next, noise, solver=step, **how
             )
         return case.mean(loss), (loss, seen)
 

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdiff import boundary, losses, precond
-from jaxdiff.losses import consistency_continuous as continuous
+from jaxdiff import losses, precond, timesteps
+from jaxdiff.losses import consistency
 from jaxdiff.losses.consistency import improved_training_loss, training_loss
-from jaxdiff.losses.consistency_levels import ect_sigma_next, karras_sigma, neighbours
-from jaxdiff.losses.consistency_schedules import doubling_scales
 from jaxdiff.losses.distances import l1, linf, pseudo_huber
 from jaxdiff.precond import denoiser
+from jaxdiff.timesteps.curricula import doubling_scales
+from jaxdiff.timesteps.levels import karras_sigma
+from jaxdiff.timesteps.pairs import adjacent_levels, ect_sigma_next
 from jaxdiff.types import expand
 from tests.parity.consistency_cases import cases, read
 from tests.support import reference
@@ -31,22 +32,22 @@ ECT_WEIGHTS = {"1/(t-r)": None, "snrpk: (t^2+sd^2)/(t sd)^2": losses.edm_weight}
 @pytest.mark.parametrize(("path", "name"), cases(*READS[:2], marks=("loss_norm",)))
 def test_continuous(path, name, x64):
     case = read(path, name)
-    config = case.told("rho", "dsm", "stopgrad", "loss_norm")
+    config = case.options("rho", "dsm", "stopgrad", "loss_norm")
     x0, noise, u = (case.inputs[name] for name in ("x0", "noise", "u"))
     sigma = karras_sigma(1 - u, **case.span())
     x = x0 + expand(sigma, x0) * noise
-    slope = noise if config["dsm"] else continuous.teacher_slope(case.teacher, x, sigma)
-    row, _ = case.rows()
+    slope = noise if config["dsm"] else consistency.continuous.ode_slope(case.teacher, x, sigma)
+    parametrisation, _ = case.parametrisations()
     norm = {"l1": l1, "l2": partial(pseudo_huber, c=0.0), "linf": linf}[config["loss_norm"]]
 
     def per_example(params, stopped=config["stopgrad"]):
-        f = denoiser(case.apply, params, row)
+        f = denoiser(case.apply, params, parametrisation)
         if stopped:
-            return continuous.stopped_tangent_loss(f, x, sigma, slope)
-        return continuous.tangent_loss(f, x, sigma, slope, distance=norm)
+            return consistency.continuous.stopped_tangent_loss(f, x, sigma, slope)
+        return consistency.continuous.tangent_loss(f, x, sigma, slope, distance=norm)
 
     params = case.params["student"]
-    online, derivative = continuous.tangent(denoiser(case.apply, params, row), x, sigma, slope)
+    online, derivative = consistency.continuous.tangent(denoiser(case.apply, params, parametrisation), x, sigma, slope)
     loss, logged = per_example(params), per_example(params, stopped=False)
     # What the first set logs: means of the norm in four quarters of u.
     quarters = [case.mask() * (jnp.clip(jnp.floor(4 * u), 0, 3) == i) for i in range(4)]
@@ -67,21 +68,21 @@ def of_loss(name):
 @pytest.mark.parametrize(("path", "name"), cases(*READS[2:4], marks=("adj", "precond_mode"), wanted=of_loss))
 def test_ect(path, name, x64):
     case = read(path, name)
-    config = case.told(
+    config = case.options(
         "stage", "P_mean", "P_std", "q", "c", "k", "b", "weight", adj=("sigmoid", "const"),
         precond_mode=("train", "eval"),
     )  # fmt: skip
     x0, noise = case.inputs["x0"], case.inputs["noise"]
-    sigma = losses.lognormal_sigma(case.inputs["rnd_normal"].reshape(-1), config["P_mean"], config["P_std"])
+    sigma = timesteps.lognormal_sigma(case.inputs["rnd_normal"].reshape(-1), config["P_mean"], config["P_std"])
     k = config["k"] if config["adj"] == "sigmoid" else 0.0
     sigma_next = ect_sigma_next(sigma, config["stage"], q=config["q"], k=k, b=config["b"])
-    row = ect_row(config.get("precond_mode", "train"), config["sigma_data"], config["sigma_min"])
+    parametrisation = ect_precond(config.get("precond_mode", "train"), config["sigma_data"], config["sigma_min"])
     weight = ECT_WEIGHTS[config.get("weight", "1/(t-r)")]
     seen = []
 
     def per_example(params):
         def f(x, sigma):
-            seen.append(denoiser(case.apply, params, row)(x, sigma))
+            seen.append(denoiser(case.apply, params, parametrisation)(x, sigma))
             return seen[-1]
 
         if weight is None:
@@ -96,15 +97,15 @@ def test_ect(path, name, x64):
     case.agree(gradient, t=sigma, r=sigma_next, x_t=x, D_t=seen[1], target=target, losses=loss)
 
 
-def ect_row(mode, sigma_data, sigma_min):
-    """ECT trains with EDM's row, f(x, 0) = x, and is evaluated with the shifted one."""
-    return precond.edm(sigma_data) if mode == "train" else boundary.consistency(sigma_data, sigma_min)
+def ect_precond(mode, sigma_data, sigma_min):
+    """ECT trains with EDM's parametrisation, f(x, 0) = x, and is evaluated with the shifted one."""
+    return precond.edm(sigma_data) if mode == "train" else precond.consistency(sigma_data, sigma_min)
 
 
 @pytest.mark.parametrize(("path", "name"), cases("consistency/ict.npz", marks=(), wanted=lambda name: "loss" in name))
 def test_ict(path, name, x64):
     case = read(path, name)
-    config = case.told(
+    config = case.options(
         "rho", "num_timesteps", "step", "total_steps", "s0", "s1",
         network=("c_skip(s) x + c_out(s) TinyNet(x, s): no input scaling, raw noise level as condition",),
     )  # fmt: skip
@@ -112,14 +113,14 @@ def test_ict(path, name, x64):
     num_scales = doubling_scales(config["total_steps"], config["s0"], config["s1"])(config["step"])
     assert num_scales == config["num_timesteps"]
     # Indices rise with the level here.
-    sigma, sigma_next = neighbours(num_scales - 2 - case.inputs["indices"], num_scales, **case.span())
-    row = case.rows()[0]._replace(c_in=jnp.ones_like, c_noise=lambda sigma: sigma)
+    sigma, sigma_next = adjacent_levels(num_scales - 2 - case.inputs["indices"], num_scales, **case.span())
+    parametrisation = case.parametrisations()[0]._replace(c_in=jnp.ones_like, c_noise=lambda sigma: sigma)
 
     def mean(params):
-        f = denoiser(case.apply, params, row)
+        f = denoiser(case.apply, params, parametrisation)
         return jnp.mean(improved_training_loss(f, x0, sigma, sigma_next, noise))
 
-    f = denoiser(case.apply, params, row)
+    f = denoiser(case.apply, params, parametrisation)
     student, target = (f(x0 + expand(level, x0) * noise, level) for level in (sigma, sigma_next))
     loss, gradient = jax.jit(jax.value_and_grad(mean))(params)
     case.agree(
@@ -133,7 +134,7 @@ def test_ict(path, name, x64):
 def test_ect_rows(path, x64):
     case = read(path, "precond")
     for mode in ("train", "eval"):
-        row = ect_row(mode, 0.5, 0.003)
-        found = denoiser(case.apply, case.params["student"], row)(case.inputs["x"], case.inputs["t"])
+        parametrisation = ect_precond(mode, 0.5, 0.003)
+        found = denoiser(case.apply, case.params["student"], parametrisation)(case.inputs["x"], case.inputs["t"])
         close(found, case.recorded.pop(f"D_{mode}"))
     assert not case.recorded

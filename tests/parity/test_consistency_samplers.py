@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import boundary, grids, guidance
-from jaxdiff.latents import slerp
-from jaxdiff.losses.consistency_schedules import halving_steps
+from jaxdiff import grids, guidance, precond
+from jaxdiff.editing import slerp
 from jaxdiff.precond import denoiser
 from jaxdiff.samplers import churn, consistency, ddim, dpm_2, euler, heun, sample, time_points
+from jaxdiff.timesteps.curricula import halving_steps
 from tests.parity.consistency_cases import OPTIONS, tiny
 from tests.parity.score_sde import denoiser_of, float64, tiny_params
 from tests.support import reference
@@ -42,7 +42,7 @@ def every_case(paths, wanted=lambda case: True):
         )
 
 
-def told(arrays, case, *names, **fixed):
+def options_of(arrays, case, *names, **fixed):
     """The options of a case, every one of which is known, with what the releases take where nothing is said."""
     said = {OPTIONS.get(name, name): value for name, value in reference.config(arrays, case).items()}
     return {**RANGE, **reference.only(said, *RANGE, *names, **fixed)}
@@ -61,8 +61,8 @@ def at(levels, indices):
 
 def consistency_function(arrays, config, scale, prefix):
     """Of the recorded TinyNet, on images whose channels come last."""
-    row = boundary.consistency(config["sigma_data"], config["sigma_min"], config["sigma_max"], scale)
-    return denoiser(tiny, tiny_params(arrays, prefix), row)
+    parametrisation = precond.consistency(config["sigma_data"], config["sigma_min"], config["sigma_max"], scale)
+    return denoiser(tiny, tiny_params(arrays, prefix), parametrisation)
 
 
 def channels_first(denoise):
@@ -119,7 +119,7 @@ def torch_run(config):
 
 @pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(TORCH), by("sampler", "s_churn")))
 def test_torch(arrays, case, x64):
-    config = told(arrays, case, "sampler", "steps", "ts", "clip_denoised", "diffusion_rho", *CHURN)
+    config = options_of(arrays, case, "sampler", "steps", "ts", "clip_denoised", "diffusion_rho", *CHURN)
     sampler, sigmas, num_levels = torch_run(config)
     trained = config["sampler"] in ("onestep", "multistep") and "param/W1" in arrays and not case.endswith("-denoiser")
     function = channels_first(consistency_function(arrays, config, 250.0, "param")) if trained else denoiser_of(arrays)
@@ -136,7 +136,7 @@ def test_torch(arrays, case, x64):
 
 def jcm_options(arrays, case):
     """A case's options in the words of the first set; the second's lie in its name."""
-    config = told(
+    config = options_of(
         arrays, case, "method", "denoise", "N", "train_N", "ts", "std", "t", "step", "start_scales",
         "distill_steps_per_iter", layout=("NHWC",), clip=CLIPPED, init=("z*t + 0.2",),
     )  # fmt: skip
@@ -187,10 +187,10 @@ def ect_cases():
 
 @pytest.mark.parametrize(("arrays", "case"), list(ect_cases()))
 def test_ect(arrays, case, x64):
-    config = told(arrays, case, "mid_t", "t_max")
+    config = options_of(arrays, case, "mid_t", "t_max")
     sigmas = time_points(config["mid_t"] or (), sigma_min=0.0, sigma_max=config["sigma_max"])
     own = reference.subset(arrays, case)
-    if "in/latents" in own:  # evaluation shifts the row
+    if "in/latents" in own:  # evaluation shifts the parametrisation
         denoise = channels_first(consistency_function(arrays, config, 0.25, "loss/param"))
         start, noise = own["in/latents"], own.get("in/noise", np.zeros((0, *own["in/latents"].shape)))
     else:

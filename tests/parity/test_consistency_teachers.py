@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdiff import losses
+from jaxdiff import losses, timesteps
 from jaxdiff.losses import progressive
-from jaxdiff.losses.consistency import euler_step
-from jaxdiff.losses.score import sliced_loss_of_norm
+from jaxdiff.losses.consistency import euler_solver
+from jaxdiff.losses.score import sliced_score_loss
 from jaxdiff.precond import denoiser
+from jaxdiff.timesteps import pairs
 from jaxdiff.train import ema
 from jaxdiff.types import expand
 from tests.parity.consistency_cases import DISTANCES, cases, read, weights
@@ -29,16 +30,16 @@ READS = (
 @pytest.mark.parametrize(("path", "name"), cases(*READS[:3], marks=("loss_norm",)))
 def test_progressive_distillation(path, name, x64):
     case = read(path, name)
-    config = case.told("rho", "num_scales", "loss_norm", "weight", student_scalings=("edm", "boundary"))
+    config = case.options("rho", "num_scales", "loss_norm", "weight", student_scalings=("edm", "boundary"))
     x0, noise = case.inputs["x0"], case.inputs["noise"]
-    levels = progressive.halved_levels(case.inputs["indices"], config["num_scales"], **case.span())
+    levels = pairs.progressive_levels(case.inputs["indices"], config["num_scales"], **case.span())
     x = x0 + expand(levels[0], x0) * noise
-    x_mid = euler_step(case.teacher, x, *levels[:2])
-    row = case.rows()[0 if config.get("student_scalings") == "boundary" else 1]
+    x_mid = euler_solver(case.teacher, x, *levels[:2])
+    parametrisation = case.parametrisations()[0 if config.get("student_scalings") == "boundary" else 1]
     weight = weights(config["sigma_data"])[config["weight"]](levels[0])
 
     def per_example(params):
-        student = denoiser(case.apply, params, row)
+        student = denoiser(case.apply, params, parametrisation)
         how = {"distance": DISTANCES[config["loss_norm"]], "weight": weight}
         return progressive.progressive_loss(student, case.teacher, x0, levels, noise, **how)
 
@@ -47,9 +48,9 @@ def test_progressive_distillation(path, name, x64):
     case.agree(
         jax.jit(jax.grad(lambda params: case.mean(per_example(params))))(params),
         **dict(zip(("t", "t2", "t3"), levels, strict=True)),
-        x_t=x, x_t2=x_mid, x_t3=euler_step(case.teacher, x_mid, *levels[1:]),
+        x_t=x, x_t2=x_mid, x_t3=euler_solver(case.teacher, x_mid, *levels[1:]),
         target=progressive.two_step_target(case.teacher, x, *levels),
-        online=denoiser(case.apply, params, row)(x, levels[0]),
+        online=denoiser(case.apply, params, parametrisation)(x, levels[0]),
         losses=loss, loss=case.mean(loss), weights=weight, unweighted=loss / weight,
     )  # fmt: skip
 
@@ -57,13 +58,13 @@ def test_progressive_distillation(path, name, x64):
 @pytest.mark.parametrize(("path", "name"), cases(*READS[3:5], marks=(), wanted=lambda name: name != "ema"))
 def test_teachers_of_torch(path, name, x64):
     case = read(path, name)
-    config = case.told("rho", "weight")
+    config = case.options("rho", "weight")
     x0, noise, sigma = (case.inputs[name] for name in ("x0", "noise", "sigma"))
-    _, row = case.rows()
+    _, parametrisation = case.parametrisations()
     weight = weights(config["sigma_data"])[config["weight"]]
 
     def per_example(params, weight=weight):
-        return losses.denoising_loss(denoiser(case.apply, params, row), x0, sigma, noise, weight)
+        return losses.denoising_loss(denoiser(case.apply, params, parametrisation), x0, sigma, noise, weight)
 
     params = case.params["student"]
     plain = per_example(params, jnp.ones_like)
@@ -90,16 +91,16 @@ def of_jcm():
 @pytest.mark.parametrize(("path", "name"), list(of_jcm()))
 def test_teachers_of_jcm(path, name, x64):
     case = read(path, name)
-    config = case.told("P_mean", "P_std", "rho", likelihood_weighting=(False, True))
+    config = case.options("P_mean", "P_std", "rho", likelihood_weighting=(False, True))
     kind = config["kind"] if "likelihood_weighting" in config else name.removesuffix("_weighted")
     sliced = {"dsm": False, "ssm": True}[kind]
     weighted = config.get("likelihood_weighting", name.endswith("_weighted"))
     x0, noise = case.inputs["x0"], case.inputs["noise"]
-    sigma = losses.lognormal_sigma(case.inputs["rnd_normal"], config.get("P_mean", -1.2), config.get("P_std", 1.2))
-    row, pixels = case.rows()[1], x0[0].size
+    sigma = timesteps.lognormal_sigma(case.inputs["rnd_normal"], config.get("P_mean", -1.2), config.get("P_std", 1.2))
+    parametrisation, pixels = case.parametrisations()[1], x0[0].size
 
     def per_example(params):
-        denoise = denoiser(case.apply, params, row)
+        denoise = denoiser(case.apply, params, parametrisation)
         if not sliced:  # whose weight is the likelihood's already
             return pixels * losses.edm_loss(denoise, x0, sigma, noise, sigma_data=config["sigma_data"])
 
@@ -108,8 +109,11 @@ def test_teachers_of_jcm(path, name, x64):
 
         x = x0 + expand(sigma, x0) * noise
         weight = sigma**2 * losses.edm_weight(sigma, config["sigma_data"]) if weighted else 1.0
-        # The release leaves out the half, and takes a mean over pixels.
-        return weight * sigma**2 * 2 / pixels * sliced_loss_of_norm(score, x, sigma, case.inputs["signs"])
+        # The release has SSM-VR (Song et al. 2019, Eq. 8), leaves out the half, and takes a mean over pixels.
+        probes, value = case.inputs["signs"], score(x, sigma)
+        projected, squared = (jnp.sum(a, axis=(1, 2, 3)) for a in (probes * value, value**2))
+        loss = sliced_score_loss(score, x, sigma, probes) + (squared - projected**2) / 2
+        return weight * sigma**2 * 2 / pixels * loss
 
     params = case.params["student"]
     loss = per_example(params)

@@ -7,15 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import known as k
-from jaxdiff import sde as sdes
-from jaxdiff.samplers import control as c
-from jaxdiff.samplers import correction, in_turn, predictor
+from jaxdiff import editing, process, samplers
+from jaxdiff.samplers import correction, predictor, predictor_corrector
 from jaxdiff.samplers.base import Level, Sampler, memoryless, noiseless
 from tests.parity.score_sde import STEP_SIZES, UPDATES, denoiser_of, marginals_of, sde_of, unscaled
 from tests.parity.score_sde_cases import cases
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
+from tests.support.colour_basis import colour_basis
 
 READS = ("score_sde/control*.npz",)
 REST = Sampler(memoryless, noiseless, lambda denoise, x, carry, level, noise: (x, carry))
@@ -36,8 +35,8 @@ def parts_of(case):
     correct = None
     if config["corrector"] != "none":
         correct = correction(sde, config["snr"], config["n_steps"], STEP_SIZES[config["corrector"]], marginals)
-    go = predictor(sde, UPDATES[config["predictor"], config.get("probability_flow", False)], marginals)
-    return sde, denoise, correct, go
+    predict = predictor(sde, UPDATES[config["predictor"], config.get("probability_flow", False)], marginals)
+    return sde, denoise, correct, predict
 
 
 def basis_of(arrays):
@@ -46,29 +45,29 @@ def basis_of(arrays):
     return tuple(np.asarray(arrays[name], np.float64) for name in names)
 
 
-def known_of(case):
-    """(data, what is known of them), channels last."""
+def measurement_of(case):
+    """(data, its measurement), channels last."""
     inputs, task = case.inputs, case.config.get("task", case.config.get("kind"))
     data = nhwc(inputs["in/gray" if task == "colorize" and "in/gray" in inputs else "in/data"])
     if task == "inpaint":
-        return data, k.pixels(nhwc(inputs["in/mask"]))
-    return data, k.directions(k.grey_mask(data.shape), basis_of(inputs)[0])
+        return data, editing.pixels(nhwc(inputs["in/mask"]))
+    return data, editing.directions(editing.linear_measurement.grey_mask(data.shape), basis_of(inputs)[0])
 
 
-def left_behind(sampler, sde, data, known):
+def left_behind(sampler, sde, data, measurement):
     """The authors' order: the data come back at the level that the step left, in its native coordinates too."""
 
     def step(denoise, x, carry, level, noise):
         x, carry = sampler.step(denoise, x, carry, level, noise[0])
         scale = sde.a(sde.time(level.sigma)) / sde.a(sde.time(level.sigma_next))
-        return c.impose(x, scale * data, known, scale * level.sigma, noise[1]), carry
+        return samplers.control.project_x(x, scale * data, measurement, scale * level.sigma, noise[1]), carry
 
-    return c.impute(sampler, data, known)._replace(step=step)
+    return samplers.control.impute(sampler, data, measurement)._replace(step=step)
 
 
-def mean_of(x, data, known):
+def mean_of(x, data, measurement):
     """The authors' mean of an update: the known part without its noise, the rest as it is."""
-    return c.impose(x, data, known, 0.0, x)
+    return samplers.control.project_x(x, data, measurement, 0.0, x)
 
 
 def draws_of(case, correct):
@@ -89,9 +88,9 @@ def draws_of(case, correct):
 
 @pytest.mark.parametrize("case", [case for case in ALL if "in/step_x" in case.values[0].inputs])
 def test_one_update(case, x64):
-    config, inputs = case.told(*OPTIONS), case.inputs
-    data, known = known_of(case)
-    sde, denoise, correct, go = parts_of(case)
+    config, inputs = case.options(*OPTIONS), case.inputs
+    data, measurement = measurement_of(case)
+    sde, denoise, correct, predict = parts_of(case)
     t, noise = jnp.asarray(inputs["in/step_t"], jnp.float64), nhwc(inputs["in/noise"])
     a, sigma = sde.a(t), sde.std(t) / sde.a(t)
     x = nhwc(inputs["in/step_x"]) / a
@@ -102,16 +101,16 @@ def test_one_update(case, x64):
         level = Level(jnp.array(0), sigma, below, config["N"])
         moved, _ = sampler.step(denoise, x, (), level, draws)
         # A step leaves x as x0 + sigma n below; the authors compare x_t before and after in their own coordinates.
-        moved = c.impose(moved * scale / a, data, known, sigma, z)
+        moved = samplers.control.project_x(moved * scale / a, data, measurement, sigma, z)
         found[f"step_{name}_x"] = a * moved
-        found[f"step_{name}_x_mean"] = a * mean_of(moved, data, known)
+        found[f"step_{name}_x_mean"] = a * mean_of(moved, data, measurement)
 
     if correct:
         steps = config["n_steps"]
         update("corrector", correct, jnp.moveaxis(noise[:steps], 0, 1), noise[steps], a)
     else:
         update("corrector", REST, (), noise[0], a)
-    update("predictor", go, noise[0], noise[1], sde.a(t / 2))
+    update("predictor", predict, noise[0], noise[1], sde.a(t / 2))
     for name, recorded in case.recorded.items():
         if name.startswith("step_"):
             close(nchw(found[name]), recorded, 1e-8)
@@ -119,33 +118,40 @@ def test_one_update(case, x64):
 
 @pytest.mark.parametrize("case", ALL)
 def test_whole_run(case, x64):
-    config = case.told(*OPTIONS)
-    data, known = known_of(case)
-    sde, denoise, correct, go = parts_of(case)
+    config = case.options(*OPTIONS)
+    data, measurement = measurement_of(case)
+    sde, denoise, correct, predict = parts_of(case)
     num_steps, eps = config["N"], config["eps"]
     correcting, data_after, *predicting = draws_of(case, correct)
     prior = sde.prior_std * nhwc(case.inputs["in/prior_noise"])
     # In colour too the authors mask the prior's first channel in image space, and only then change the basis.
-    start = known.back(known.there(data) * known.mask + known.there(prior * (1 - known.mask)))
+    start = measurement.inverse(
+        measurement.transform(data) * measurement.mask + measurement.transform(prior * (1 - measurement.mask))
+    )
     # The last step keeps its noise where it does not end at 0, as the authors' conditional samplers do.
-    grid = np.append(sdes.grid(sde, num_steps, eps)[:-1], 1e-13)
+    grid = np.append(process.sde.grid(sde, num_steps, eps)[:-1], 1e-13)
     a = np.append(sde.a(np.linspace(1, eps, num_steps)), 1.0)
-    sampler = in_turn(c.impute(correct or REST, data, known), left_behind(go, sde, data, known))
-    rest = in_turn(c.impute(correct or REST, data, known), REST)
+    sampler = predictor_corrector(
+        samplers.control.impute(correct or REST, data, measurement), left_behind(predict, sde, data, measurement)
+    )
+    rest = predictor_corrector(samplers.control.impute(correct or REST, data, measurement), REST)
 
     def after(sampler):
         return jax.jit(lambda x, noise, *level: sampler.step(denoise, x, ((), ()), Level(*level, num_steps), noise)[0])
 
     correction_of, step, x, states = after(rest), after(sampler), start / sde.a(1.0), {"corrector": [], "predictor": []}
     for index, level in enumerate(itertools.pairwise(grid)):
-        stay, go_on = (correcting[index] if correct else (), data_after[index]), tuple(z[index] for z in predicting)
+        corrected, predicted = (
+            (correcting[index] if correct else (), data_after[index]),
+            tuple(z[index] for z in predicting),
+        )
         if "after_corrector_x" in case.recorded:
-            states["corrector"].append(a[index] * correction_of(x, (stay, ()), index, *level))
-        x = step(x, (stay, go_on), index, *level)
+            states["corrector"].append(a[index] * correction_of(x, (corrected, ()), index, *level))
+        x = step(x, (corrected, predicted), index, *level)
         states["predictor"].append(a[index + 1] * x)
     found = {}
     for name, along in states.items():
-        means = [mean_of(x, a[index] * data, known) for index, x in enumerate(along)]
+        means = [mean_of(x, a[index] * data, measurement) for index, x in enumerate(along)]
         found |= {f"after_{name}_x": along, f"after_{name}_x_mean": means}
     noisy, clean = (unscaled(config)(found[f"after_predictor_{name}"][-1]) for name in ("x", "x_mean"))
     found |= {"result_noisy": noisy, "result_denoise": clean, "x": clean if config.get("denoise", True) else noisy}
@@ -159,6 +165,6 @@ def test_whole_run(case, x64):
 )
 def test_the_basis_is_the_recorded_one(path, x64):
     basis, inverse = basis_of(reference.load(path))
-    np.testing.assert_allclose(np.abs(k.colour_basis()), np.abs(basis), atol=1e-6)
+    np.testing.assert_allclose(np.abs(colour_basis()), np.abs(basis), atol=1e-6)
     np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=1e-6)
     np.testing.assert_allclose(basis @ inverse, np.eye(3), atol=1e-6)

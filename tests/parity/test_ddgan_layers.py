@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from jaxdiff.interop.ddgan import discriminator_name
-from jaxdiff.interop.score_sde_params import ATTENTION, RESIDUAL, Part, rename
+from jaxdiff.interop.score_sde_params import ATTENTION, RESIDUAL, Part, rename_arrays
 from jaxdiff.interop.state_dict import to_params
-from jaxdiff.nets.ddgan_blocks import AdaptiveGroupNorm, LatentBlock, OneNormBlock, attend, normalise
-from jaxdiff.nets.ddgan_discriminator import DownBlock, embed
+from jaxdiff.nets.convolution import Conv, resampling_layer
+from jaxdiff.nets.ddgan.blocks import AdaptiveGroupNorm, LatentBlock, OneNormBlock, pixel_norm, residual_attention
+from jaxdiff.nets.ddgan.discriminator import DownBlock, time_embedding
 from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.layers import Conv, convolving, resampling
-from jaxdiff.nets.unet_frame import combine
+from jaxdiff.nets.resampling import convolution_taps
+from jaxdiff.nets.unet.song_frame import combine
 from tests.parity.ddgan_networks import check_known
 from tests.support import reference
 from tests.support.arrays import close
@@ -84,7 +85,7 @@ def block(config):
     layer = BLOCKS[config["cls"]](
         kwargs.get("out_ch", kwargs["in_ch"]),
         direction,
-        convolving(kwargs.get("fir_kernel", (1, 3, 3, 1)), direction) if kwargs.get("fir") else (1, 1),
+        convolution_taps(kwargs.get("fir_kernel", (1, 3, 3, 1)), direction) if kwargs.get("fir") else (1, 1),
         skip_scale=0.5**0.5 if kwargs.get("skip_rescale", not ddpm) else 1.0,
         skip_kernel=3 if kwargs.get("conv_shortcut") else 1,
         name="layer",
@@ -95,19 +96,21 @@ def block(config):
 
 def change(direction):
     def make(config):
-        taps = convolving(config["fir_kernel"], direction) if config["fir"] else None
-        return resampling(config.get("out_ch", config["in_ch"]), direction, taps, config["with_conv"], None, "layer")
+        taps = convolution_taps(config["fir_kernel"], direction) if config["fir"] else None
+        return resampling_layer(
+            config.get("out_ch", config["in_ch"]), direction, taps, config["with_conv"], None, "layer"
+        )
 
     return make
 
 
 def attention(config):
-    return lambda x: attend(x, 1, 0.5**0.5 if config["skip_rescale"] else 1.0, None)
+    return lambda x: residual_attention(x, 1, 0.5**0.5 if config["skip_rescale"] else 1.0, None)
 
 
 LAYERS = {
     **dict.fromkeys(BLOCKS, block),
-    "PixelNorm": lambda config: normalise,
+    "PixelNorm": lambda config: pixel_norm,
     "GaussianFourierProjection": lambda config: Fourier(2 * config["embedding_size"], name="layer").__call__,
     "AdaptiveGroupNorm": adaptive_norm,
     "Combine": lambda config: lambda x, y: combine(x, y, config["method"], None, "layer"),
@@ -117,7 +120,7 @@ LAYERS = {
     "Downsample": change("down"),
     "DownConvBlock": lambda config: DownBlock(config["out_channel"], config["downsample"], name="block0"),
     "TimestepEmbedding": lambda config: (
-        lambda t: embed(t, [config[f"{name}_dim"] for name in ("embedding", "hidden", "output")])
+        lambda t: time_embedding(t, [config[f"{name}_dim"] for name in ("embedding", "hidden", "output")])
     ),
 }
 POSITIONAL = {
@@ -166,7 +169,7 @@ def params_of(module, config, arrays, inputs):
     inner = RESIDUAL if config["cls"] in BLOCKS else ATTENTION if config["cls"] == "AttnBlockpp" else SINGLE
     part = Part("", "" if inner is ATTENTION else "layer", inner)
     return to_params(
-        rename({f"all_modules.0.{name}": a for name, a in state_dict.items()}, {"all_modules.0": part}), like
+        rename_arrays({f"all_modules.0.{name}": a for name, a in state_dict.items()}, {"all_modules.0": part}), like
     )
 
 

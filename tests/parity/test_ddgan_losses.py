@@ -6,7 +6,8 @@ import optax
 import pytest
 
 from jaxdiff.losses import adversarial
-from jaxdiff.train.adversarial import Networks, average, create
+from jaxdiff.train.adversarial import Networks, create
+from jaxdiff.train.ema import constant_decay
 from tests.parity.ddgan_halves import (
     GRADIENTS,
     VALUES,
@@ -42,7 +43,7 @@ def test_losses_and_gradients(arrays, x64):
     # At learning rate 0 the generator meets the discriminator as it is.
     frozen = optax.chain(remember(), optax.set_to_zero())
     optimizers = Networks(frozen, frozen)
-    step = step_of(run, optimizers, average(0.9))
+    step = step_of(run, optimizers, constant_decay(0.9))
     for suffix, process in run.tables.items():
         state, metrics = step(process, create(run.params, optimizers), batch)
         recorded = {"discriminator_loss": "errD", "generator_loss": "errG", "r1": "grad_penalty"}

@@ -9,7 +9,7 @@ import pytest
 
 from jaxdiff.interop import ddgan
 from jaxdiff.interop.ddgan import params_of_discriminator, params_of_generator
-from jaxdiff.nets.ddgan_discriminator import minibatch_deviation
+from jaxdiff.nets.ddgan.discriminator import minibatch_deviation
 from tests.parity.ddgan_networks import cases, discriminator, generator, labels_of, norms_of, options_of, read
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.nets.ddgan_discriminator import leaky_relu
-from jaxdiff.nets.layers import Conv, convolve, convolving, resample, upfirdn
+from jaxdiff.nets.convolution import Conv, convolve
+from jaxdiff.nets.ddgan.discriminator import leaky_relu
+from jaxdiff.nets.resampling import convolution_taps, resample, upfirdn
 from tests.parity.ddgan_networks import cases, check_known
 from tests.support import reference
 from tests.support.arrays import close
@@ -127,7 +128,7 @@ def orientation(arrays, config):
 )
 def test_layers_of_the_networks_are_these_operations(arrays, config, x64):
     direction = "up" if "up" in config["op"] else "down"
-    taps = convolving(config.get("kernel") or (1, 1), direction)
+    taps = convolution_taps(config.get("kernel") or (1, 1), direction)
     if config["op"] == "conv_downsample_2d":
         layer = Conv(arrays["in/w"].shape[0], arrays["in/w"].shape[-1], direction, taps, fused=True, bias=False)
         check(

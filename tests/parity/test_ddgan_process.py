@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas as chains
-from jaxdiff import toy
-from jaxdiff.losses import ddgan_process
+from jaxdiff import gaussian_mixture, process
 from jaxdiff.samplers import ddgan, sample, trajectory, x0_sampler
 from tests.parity.ddgan_networks import cases
 from tests.parity.ddgan_process import FIRST_BETA, FLOAT32, TOLERANCE, betas_of, first_name, shipped
@@ -43,11 +41,11 @@ def of_kind(kind, names):
 
 
 def processes(arrays, betas, case):
-    """(suffix, tables, tolerance): exact; the shipped ones put in their place; and ours beside the pure float32 run."""
-    exact = ddgan_process.process(betas, FIRST_BETA)
+    """(suffix, tables, tolerance): exact; the shipped ones instead of them; and ours against the pure float32 run."""
+    exact = process.ddgan.discretize(betas, FIRST_BETA)
     yield "", exact, TOLERANCE
     yield "_tab32", shipped(betas, shipped_tables(arrays, case)), TOLERANCE
-    yield "_f32", ddgan_process.process(betas), FLOAT32
+    yield "_f32", process.ddgan.discretize(betas), FLOAT32
 
 
 def shipped_tables(arrays, case):
@@ -68,11 +66,11 @@ def case(request):
 def test_pairs(arrays, config, case, x64):
     inputs, t = reference.subset(arrays, "in"), jnp.asarray(arrays["in/t"])
     x0, noise_prev, noise = (nhwc(inputs[name]) for name in ("x_start", "noise_first", "noise_second"))
-    for suffix, process, tolerance in processes(arrays, betas_of(config), case):
-        x_prev, x = ddgan_process.pair(process, x0, t, noise_prev, noise)
+    for suffix, chain, tolerance in processes(arrays, betas_of(config), case):
+        x_prev, x = process.ddgan.pair(chain, x0, t, noise_prev, noise)
         found = {"x_t": x_prev, "x_t_plus_one": x}
         if "out/q_sample_t_plus_1" in arrays:
-            found["q_sample_t_plus_1"] = ddgan_process.diffuse(process, x0, t + 1, noise_prev)
+            found["q_sample_t_plus_1"] = process.ddgan.diffuse(chain, x0, t + 1, noise_prev)
         for name, image in found.items():
             close(nchw(image), arrays[f"out/{name}{suffix}"], tolerance)
 
@@ -81,18 +79,21 @@ def test_pairs(arrays, config, case, x64):
 def test_posterior(arrays, config, case, x64):
     t, noise = jnp.asarray(arrays["in/t"]), nhwc(arrays["in/noise_posterior"])
     x0, x = nhwc(arrays["in/x_0"]), nhwc(arrays["in/x_t_plus_one"])
-    for suffix, process, tolerance in processes(arrays, betas_of(config), case):
-        found = ddgan_process.posterior(process, x0, x, t, noise)
+    for suffix, chain, tolerance in processes(arrays, betas_of(config), case):
+        found = process.ddgan.sample_posterior(chain, x0, x, t, noise)
         close(nchw(found), arrays[f"out/posterior_sample{suffix}"], tolerance)
         if f"out/mean{suffix}" in arrays:
-            mean = ddgan_process.posterior(process, x0, x, t, jnp.zeros_like(noise))
+            mean = process.ddgan.sample_posterior(chain, x0, x, t, jnp.zeros_like(noise))
             close(nchw(mean), arrays[f"out/mean{suffix}"], tolerance)
 
 
 def generator_of(arrays):
     """A recorded analytic generator, on images flattened in the order C, H, W."""
     if "generator/A" in arrays:
-        exact = partial(toy.denoiser, toy.mixture(*(arrays[f"mixture/{n}"] for n in ("means", "weights", "var"))))
+        exact = partial(
+            gaussian_mixture.denoiser,
+            gaussian_mixture.mixture(*(arrays[f"mixture/{n}"] for n in ("means", "weights", "var"))),
+        )
         gain, level, w_z = (jnp.asarray(arrays[f"generator/{name}"]) for name in ("gain", "level", "A"))
         on_flat = lambda x, t, z: exact(x / gain[t.astype(int)][:, None], level[t.astype(int)]) + z @ w_z  # noqa: E731
     else:
@@ -107,7 +108,7 @@ def generator_of(arrays):
 
 
 def loops():
-    """Sampling loops; the first set keeps the generator's weights beside its cases."""
+    """Sampling loops; the first set keeps the generator's weights with its cases."""
     first = []
     for case in cases(READS[1:2], {}):
         arrays, config = case.values
@@ -123,7 +124,7 @@ def test_sampling(arrays, config, x64):
     betas = betas_of(config, "nz")
     inputs, recorded = reference.subset(arrays, "in"), reference.subset(arrays, "out")
     latent_dim = config.get("nz", inputs["z"].shape[-1])
-    grid = chains.sigmas(betas)
+    grid = process.betas.sigmas(betas)
     noise = jnp.asarray(inputs["z"], jnp.float64), nhwc(inputs["noise"])
     asked = []
 
@@ -149,7 +150,7 @@ def test_sampling(arrays, config, x64):
 @pytest.mark.parametrize(("arrays", "config"), loops())
 def test_sampling_with_the_shipped_tables(arrays, config, case, x64):
     """In native coordinates, since float32 tables are those of no grid."""
-    process, generator = shipped(betas_of(config, "nz"), shipped_tables(arrays, case)), generator_of(arrays)
+    chain, generator = shipped(betas_of(config, "nz"), shipped_tables(arrays, case)), generator_of(arrays)
     x, latent, noise = (arrays[f"in/{name}"].astype(np.float64) for name in ("x_init", "z", "noise"))
     x, noise = nhwc(x), nhwc(noise)
     for step in range(len(latent)):
@@ -158,7 +159,7 @@ def test_sampling_with_the_shipped_tables(arrays, config, case, x64):
         if "out/gen_x_tab32" in arrays:
             close(nchw(x), arrays["out/gen_x_tab32"][step], TOLERANCE)
             close(nchw(x0), arrays["out/gen_x0_tab32"][step], TOLERANCE)
-        x = ddgan_process.posterior(process, x0, x, t, noise[step])
+        x = process.ddgan.sample_posterior(chain, x0, x, t, noise[step])
     close(nchw(x), arrays["out/final_tab32"], TOLERANCE)
 
 

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas as chains
-from jaxdiff import sde
-from jaxdiff.train.adversarial import cosine_by_epoch
+from jaxdiff import process
+from jaxdiff.process import sde
+from jaxdiff.train.learning_rates import cosine_by_epoch
 from tests.parity.ddgan_networks import cases, check_known
 from tests.parity.ddgan_process import (
     FIRST_BETA,
@@ -70,11 +70,11 @@ def test_variance_functions(path, x64):
         if kind == "vp":
             close(sde.vp(float(low), float(high)).std(t) ** 2, recorded, TOLERANCE)
         elif float(high) < 1:
-            close(chains.geometric(1, float(low), float(high), t_min=t[0])[0],
+            close(process.betas.geometric(1, float(low), float(high), t_min=t[0])[0],
                   1 - (1 - recorded[-1]) / (1 - recorded[0]), TOLERANCE)  # fmt: skip
         else:
             with pytest.raises(ValueError, match="variance_min, variance_max must rise"):
-                chains.geometric(1, float(low), float(high))
+                process.betas.geometric(1, float(low), float(high))
 
 
 @pytest.mark.parametrize(("arrays", "config"), RATES)

@@ -9,7 +9,10 @@ import optax
 import pytest
 
 from jaxdiff.train import ema
-from jaxdiff.train.adversarial import Networks, average, cosine_by_epoch, create
+from jaxdiff.train.adversarial import Networks, create
+from jaxdiff.train.ema import constant_decay
+from jaxdiff.train.learning_rates import cosine_by_epoch
+from tests.parity import ddgan_networks
 from tests.parity.ddgan_halves import (
     CHANGES,
     GRADIENTS,
@@ -20,7 +23,6 @@ from tests.parity.ddgan_halves import (
     remember,
     step_of,
 )
-from tests.parity.ddgan_networks import cases as files_cases
 from tests.parity.ddgan_networks import check_known
 from tests.parity.ddgan_runs import LETTER, cases, run_of
 from tests.support import reference
@@ -61,7 +63,7 @@ def test_training_trace(arrays, x64):
     rates = Networks(rate_of(args, "lr_g"), rate_of(args, "lr_d"))
     betas, eps = (args["beta1"], args["beta2"]), args["eps"]
     optimizers = Networks(*(optax.chain(remember(), optax.adam(rate, *betas, eps=eps)) for rate in rates))
-    step, half = step_of(run, optimizers, average(args["ema_decay"])), half_of(run)
+    step, half = step_of(run, optimizers, constant_decay(args["ema_decay"])), half_of(run)
     for suffix, process in run.tables.items():
         state = create(run.params, optimizers)
         for index in range(len(arrays["in/x_start"])):
@@ -116,7 +118,7 @@ def compare_end(run, state, suffix):
         close(norms, run.arrays[f"out/G_norm{suffix}"], GRADIENTS)
 
 
-@pytest.mark.parametrize(("arrays", "config"), files_cases(READS[1:], {}))
+@pytest.mark.parametrize(("arrays", "config"), ddgan_networks.cases(READS[1:], {}))
 def test_average(arrays, config, x64):
     """Parameter by parameter: one without a gradient has not been updated, and its own count starts later."""
     check_known(config, {"lr", "betas", "eps", "ema_decay", "param_without_gradient"}, "of an average")
@@ -126,7 +128,7 @@ def test_average(arrays, config, x64):
     for index in range(len([name for name in arrays if name.startswith("in/param_")])):
         params = jnp.asarray(arrays[f"in/param_{index}"], jnp.float64)
         first = len(without["steps"]) if index == without["index"] else 0
-        opt_state, mean, beta = optimizer.init(params), params, average(config["ema_decay"])
+        opt_state, mean, beta = optimizer.init(params), params, constant_decay(config["ema_decay"])
         for count, grads in enumerate(np.asarray(arrays[f"in/grad_{index}"], np.float64)):
             recorded_mean = arrays[f"out/ema_{index}_nonfinite_ok"][count]
             if count >= first:

@@ -6,12 +6,12 @@ import pytest
 
 from jaxdiff import guidance
 from jaxdiff.losses import elbo
-from jaxdiff.losses.likelihood import bits_per_dim
+from jaxdiff.losses.bits import bits_per_dim
 from jaxdiff.samplers import ancestral, ddim
 from tests.parity.ddpm_loops import encoded, sampled
 from tests.parity.ddpm_losses import chain_of, squared_errors
 from tests.parity.ddpm_mixture import mixture_network, pictures, values_of
-from tests.parity.ddpm_process import PROCESS, from_x, model_of, process_of, reverse_of, row_of, transform_of
+from tests.parity.ddpm_process import PROCESS, from_x, model_of, precond_of, process_of, reverse_of, transform_of
 from tests.parity.ddpm_steps import tolerance
 from tests.support import reference
 from tests.support.arrays import close
@@ -32,7 +32,7 @@ def model_and_plain(arrays, config, process, var_type):
     text = config.get("variance_head", reference.config(arrays).get("variance_head"))
     apply_fn = mixture_network(arrays, "EPSILON", process, values=values_of(text))
     transform = transform_of("EPSILON", config["clip_denoised"])
-    return [model_of(apply_fn, row_of(process, "EPSILON"), kind, transform) for kind in (var_type, "FIXED_SMALL")]
+    return [model_of(apply_fn, precond_of(process, "EPSILON"), kind, transform) for kind in (var_type, "FIXED_SMALL")]
 
 
 def gradient_of(arrays):
@@ -88,11 +88,11 @@ def test_full_bound(arrays, case, x64):
     vae = chain_of(process, apply_fn, "EPSILON", config["model_var_type"], clip)
     x0 = pictures(arrays["in/x_start"])
     noise = pictures(arrays[f"{case.split('/')[0]}/in/noise"])[::-1]  # recorded in call order, from the last step down
-    bound = jax.jit(lambda x0, noise: elbo.elbo(vae, x0, noise=noise))(x0, noise)
+    bound = jax.jit(lambda x0, noise: elbo.hvae_elbo(vae, x0, noise=noise))(x0, noise)
     found = {
         "total_bpd": bits_per_dim(bound.total, x0[0].size),
         "prior_bpd": bits_per_dim(bound.prior, x0[0].size),
-        "vb": bits_per_dim(bound.levels, x0[0].size)[::-1].T,
+        "vb": bits_per_dim(bound.layers, x0[0].size)[::-1].T,
         **squared_errors(process, apply_fn, "EPSILON", clip, x0, noise),
     }
     recorded = reference.subset(arrays, f"{case}/out")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxdiff.losses import elbo
-from jaxdiff.losses.likelihood import bits_per_dim, discretized_gaussian, normal_kl, tanh_cdf
+from jaxdiff.losses.bits import bits_per_dim
+from jaxdiff.losses.gaussian import discretized_gaussian, normal_kl, tanh_cdf
 from tests.parity.ddpm_losses import chain_of, loss_and_gradient, training_loss
 from tests.parity.ddpm_process import PROCESS, process_of
 from tests.parity.ddpm_steps import tolerance
@@ -23,7 +24,7 @@ def inputs_of(arrays):
     process = process_of(reference.only(reference.config(arrays), "kind", *PROCESS))
     x0, noise, t = nhwc(arrays["in/x_start"]), nhwc(arrays["in/noise"]), jnp.asarray(arrays["in/t"])
     vae = chain_of(process, lambda *_: None, "EPSILON", "FIXED_SMALL", False)
-    close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays["out/x_t"])
+    close(nchw(elbo.sample_latent(vae, x0, t, noise)), arrays["out/x_t"])
     return process, x0, t, noise
 
 
@@ -75,14 +76,14 @@ def test_terms_of_the_bound(arrays, block, x64):
     for config, recorded in groups(arrays, block, "vb term", "clip_denoised"):
         clip = config["clip_denoised"]
         vae = chain_of(process, lambda *_: output, *(config[name] for name in TYPES), clip)
-        nats = elbo.level_term(vae, x0, t, elbo.diffuse(vae, x0, t, noise))
+        nats = elbo.layer_term(vae, x0, t, elbo.sample_latent(vae, x0, t, noise))
         assert set(recorded) == {"vb"}
         close(bits_per_dim(nats, x0[0].size), recorded["vb"], tolerance(process, clip))
     close(bits_per_dim(elbo.prior_term(vae, x0), x0[0].size), arrays["out/prior_bpd"])
 
 
 def levels(x, means, log_scales):
-    """Every grey level under a mean and a scale a row; their sum is the probability of any."""
+    """Every grey value under a mean and a scale a row; their sum is the probability of any."""
     log_prob = discretized_gaussian(x[None], means[:, None], log_scales[:, None])
     return {"log_prob": log_prob, "total_probability": jnp.sum(jnp.exp(log_prob), axis=1)}
 

@@ -7,7 +7,7 @@ import pytest
 
 from jaxdiff.interop import openai
 from jaxdiff.nets.embeddings import positional
-from jaxdiff.nets.guided_block import Downsample, Upsample, norm32, split_attention
+from jaxdiff.nets.unet.openai_block import Downsample, Upsample, norm32, split_attention
 from tests.parity.openai_networks import inputs_of, network
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc

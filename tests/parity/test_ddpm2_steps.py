@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from tests.parity.ddpm_mixture import mixture_network, pictures, values_of
-from tests.parity.ddpm_process import PROCESS, from_x, process_of, row_of
+from tests.parity.ddpm_process import PROCESS, from_x, precond_of, process_of
 from tests.parity.ddpm_steps import Step, forward, tolerance
 from tests.support import reference
 from tests.support.arrays import close
@@ -14,7 +14,7 @@ from tests.support.formula import formula
 
 READS = ("ddpm/mean_variance_*.npz", "ddpm/sampler_steps_*.npz", "ddpm/guidance_exact.npz")
 GUIDANCE = ("ddpm/guidance.npz", "ddpm/guidance_exact.npz")
-"""The second recording's own name, and the one that it has beside the first."""
+"""The second recording's own name, and the one that it has besides the first."""
 MODEL = ("model_mean_type", "model_var_type", "clip_denoised", "denoised_fn", "variance_head")
 
 
@@ -64,8 +64,8 @@ def test_forward_chain(arrays, case, x64):
 def test_times(arrays, case):
     """Recorded in float32."""
     process, inputs = inputs_of(arrays, case)
-    told = row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas[inputs["t"] + 1], jnp.float32))
-    close(told, arrays[f"{case}/out/model_time"], rtol=1e-6)
+    time = precond_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas[inputs["t"] + 1], jnp.float32))
+    close(time, arrays[f"{case}/out/model_time"], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/mean_variance_p_*.npz", has="in/x_t")))
@@ -89,7 +89,9 @@ def test_moments(arrays, case, x64):
         compare(found, recorded, tolerance(step.process, clip))
         compared += 1
     assert compared
-    close(row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas[inputs["t"] + 1])), arrays["out/model_time"])
+    close(
+        precond_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas[inputs["t"] + 1])), arrays["out/model_time"]
+    )
 
 
 def posterior_variance(step):
@@ -100,7 +102,7 @@ def exact_step(arrays, case, values):
     """The step of a case, whose network is exact for the file's mixture."""
     process, inputs = inputs_of(arrays, case)
     apply_fn = mixture_network(arrays, "EPSILON", process, values=values)
-    time = row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas[inputs["t"] + 1]))
+    time = precond_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas[inputs["t"] + 1]))
     output = apply_fn(None, inputs["x_t"], time)
     return Step(process, inputs["x_t"], inputs["t"], inputs["noise"], output), inputs, time
 

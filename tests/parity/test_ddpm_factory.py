@@ -7,9 +7,9 @@ from dataclasses import fields
 import jax
 import pytest
 
-from jaxdiff import respacing
 from jaxdiff.interop import openai
 from jaxdiff.interop.state_dict import abstract_params
+from jaxdiff.process import respacing
 from tests.support import reference
 
 READS = ("ddpm/factory.npz",)
@@ -59,7 +59,7 @@ def test_released_networks(arrays, case):
     assert sum(math.prod(shape) for shape in shapes.values()) == recorded["num_parameters"]
     assert PRESETS.get(case, flags) == flags, "the preset is the recorded model"
     if "mean" in config:
-        assert openai.process_of(flags) == (config["mean"], config["var"], config["loss"])
+        assert openai.objective_of(flags) == (config["mean"], config["var"], config["loss"])
         assert list(net.channel_mult) == config["channel_mult"]
         assert [net.img_resolution // res for res in net.attn_resolutions] == config["attention_ds"]
 
@@ -72,6 +72,6 @@ def test_processes_of_flags(path):
         flags = openai.Flags(
             **{name: value for name, value in case.items() if name in known}, diffusion_steps=case["steps"]
         )
-        assert openai.process_of(flags) == (case["mean"], case["var"], case["loss"]), case
+        assert openai.objective_of(flags) == (case["mean"], case["var"], case["loss"]), case
         kept = respacing.space(case["steps"], flags.timestep_respacing or [case["steps"]])
         assert len(kept) == case["num_timesteps"]

@@ -9,9 +9,9 @@ import pytest
 
 from jaxdiff.interop.openai import openai_name
 from jaxdiff.interop.state_dict import to_params
-from jaxdiff.nets.classifier import AttentionPool
 from jaxdiff.nets.embeddings import positional
-from jaxdiff.nets.guided_block import Downsample, ResBlock, SelfAttention, Upsample, norm32, split_attention
+from jaxdiff.nets.unet.openai_block import Downsample, ResBlock, SelfAttention, Upsample, norm32, split_attention
+from jaxdiff.nets.unet.openai_classifier import AttentionPool
 from jaxdiff.train import ema
 from tests.support import reference
 from tests.support.arrays import close

@@ -11,9 +11,9 @@ from tests.parity.ddpm_process import (
     PROCESS,
     from_x,
     model_of,
+    precond_of,
     process_of,
     reverse_of,
-    row_of,
     transform_of,
 )  # fmt: skip
 from tests.support import reference
@@ -35,7 +35,7 @@ def gradient_of(arrays, case, process, scale):
     inputs = reference.subset(arrays, f"{case}/in")
     targets = nhwc(arrays["in/cond_targets"] if "in/cond_targets" in arrays else inputs["cond_targets"])
     labels = arrays["in/y"] if "in/y" in arrays else inputs["y"]
-    time = row_of(process, "EPSILON").c_noise
+    time = precond_of(process, "EPSILON").c_noise
 
     def gradient(x, sigma):
         native = scale * (1 + 0.001 * time(sigma)) * (targets[labels] - from_x(x, sigma))
@@ -58,9 +58,14 @@ def parts(arrays, case):
     ancestral_step = config["sampler"] == "ancestral"
     transform = transform_of(config["model_mean_type"], config["clip_denoised"], denoised_fn, ancestral_step)
     plain = transform_of(config["model_mean_type"], config["clip_denoised"], denoised_fn, raw_mean=False)
-    row = row_of(process, config["model_mean_type"])
+    parametrisation = precond_of(process, config["model_mean_type"])
     var_type = config["model_var_type"] if ancestral_step else "FIXED_SMALL"
-    return config, process, model_of(apply_fn, row, var_type, transform), model_of(apply_fn, row, "FIXED_SMALL", plain)
+    return (
+        config,
+        process,
+        model_of(apply_fn, parametrisation, var_type, transform),
+        model_of(apply_fn, parametrisation, "FIXED_SMALL", plain),
+    )
 
 
 @pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(all_cases(), by("sampler", "model_var_type", "cond_fn")))
@@ -81,6 +86,6 @@ def test_loop(arrays, case, x64):
     for name, found in {"samples": samples, "pred_xstart": estimates}.items():
         for ours, theirs in zip(found, recorded[name], strict=True):
             close(nchw(ours), theirs)
-    rising = row_of(process, config["model_mean_type"]).c_noise(jnp.asarray(process.sigmas[1:]))
+    rising = precond_of(process, config["model_mean_type"]).c_noise(jnp.asarray(process.sigmas[1:]))
     for name in {"model_t", "cond_t"} & set(recorded):
         close(rising if config["sampler"] == "ddim_reverse" else rising[::-1], recorded[name])

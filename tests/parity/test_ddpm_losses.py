@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from jaxdiff.losses import elbo
-from jaxdiff.losses.likelihood import bits_per_dim, discretized_gaussian, normal_kl, tanh_cdf
+from jaxdiff.losses.bits import bits_per_dim
+from jaxdiff.losses.gaussian import discretized_gaussian, normal_kl, tanh_cdf
 from tests.parity.ddpm_losses import chain_of, loss_and_gradient, squared_errors, training_loss
 from tests.parity.ddpm_mixture import mixture_network
-from tests.parity.ddpm_process import LEARNED, PROCESS, process_of, row_of
+from tests.parity.ddpm_process import LEARNED, PROCESS, precond_of, process_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind
@@ -57,8 +58,8 @@ def test_training_losses(arrays, case, x64):
         for name, value in recorded.items():
             close(nchw(gradient) if name == "grad_model_output" else terms[name], value)
     vae = chain_of(process, lambda *_: None, "EPSILON", "FIXED_SMALL", False)
-    close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
-    close(row_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas)[t + 1]), arrays[f"{case}/out/model_t"])
+    close(nchw(elbo.sample_latent(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
+    close(precond_of(process, "EPSILON").c_noise(jnp.asarray(process.sigmas)[t + 1]), arrays[f"{case}/out/model_t"])
 
 
 @pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(cases("ddpm/vlb.npz", "vb-"), by()))
@@ -71,10 +72,10 @@ def test_terms_of_the_bound(arrays, case, x64):
     for mean_type, var_type, clip in found:
         output = outputs(arrays, case, mean_type, var_type)
         vae = chain_of(process, lambda *_: output, mean_type, var_type, clip == "clip")  # noqa: B023
-        nats = elbo.level_term(vae, x0, t, elbo.diffuse(vae, x0, t, noise))
+        nats = elbo.layer_term(vae, x0, t, elbo.sample_latent(vae, x0, t, noise))
         close(bits_per_dim(nats, x0[0].size), arrays[f"{case}/{mean_type}-{var_type}-{clip}/out/vb"])
     close(bits_per_dim(elbo.prior_term(vae, x0), x0[0].size), arrays[f"{case}/out/prior_bpd"])
-    close(nchw(elbo.diffuse(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
+    close(nchw(elbo.sample_latent(vae, x0, t, noise)), arrays[f"{case}/out/x_t"])
 
 
 @pytest.mark.parametrize(("arrays", "case"), list(cases("ddpm/vlb.npz", "bpd-")))
@@ -86,12 +87,12 @@ def test_full_bound(arrays, case, x64):
     vae = chain_of(process, apply_fn, mean_type, var_type, clip)
     x0, noise = (nhwc(arrays[f"{config['inputs']}/in/{name}"]) for name in ("x_start", "noise"))
     noise = noise[::-1]  # recorded in call order, from the last step down
-    bound = jax.jit(lambda x0, noise: elbo.elbo(vae, x0, noise=noise))(x0, noise)
+    bound = jax.jit(lambda x0, noise: elbo.hvae_elbo(vae, x0, noise=noise))(x0, noise)
     recorded = reference.subset(arrays, f"{case}/out")
     found = {
         "total_bpd": bits_per_dim(bound.total, x0[0].size),
         "prior_bpd": bits_per_dim(bound.prior, x0[0].size),
-        "vb": bits_per_dim(bound.levels, x0[0].size)[::-1].T,
+        "vb": bits_per_dim(bound.layers, x0[0].size)[::-1].T,
     }
     if "mse" in recorded:
         found |= squared_errors(process, apply_fn, mean_type, clip, x0, noise)

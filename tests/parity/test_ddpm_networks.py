@@ -9,7 +9,7 @@ from jaxdiff import guidance
 from jaxdiff.interop.openai import openai_name
 from jaxdiff.samplers import ancestral, ddim
 from jaxdiff.samplers.base import Level
-from tests.parity.ddpm_process import from_x, model_of, process_of, reverse_of, row_of, to_x, transform_of
+from tests.parity.ddpm_process import from_x, model_of, precond_of, process_of, reverse_of, to_x, transform_of
 from tests.parity.openai_networks import inputs_of, prepared
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
@@ -82,18 +82,18 @@ def test_steps_guided_by_a_classifier(path, x64):
     inputs, t = inputs_of(stored, net), stored["in/timesteps"]
     sigma, sigma_next = jnp.asarray(process.sigmas[t + 1]), jnp.asarray(process.sigmas[t])
     log_prob = log_prob_of(net, params, jnp.asarray(stored["in/guide_y"]))
-    time = row_of(process, config["model_mean_type"]).c_noise
+    time = precond_of(process, config["model_mean_type"]).c_noise
     gradient = guidance.log_prob_gradient(lambda x, sigma: log_prob(from_x(x, sigma), time(sigma)))
     output = nhwc(arrays["classifier/in/model_output"])
     x, noise = to_x(inputs["x"], sigma), nhwc(arrays["classifier/in/step_noise"])
     transform = transform_of(config["model_mean_type"], config["clip_denoised"])
-    row, scale = row_of(process, config["model_mean_type"]), config["classifier_scale"]
+    parametrisation, scale = precond_of(process, config["model_mean_type"]), config["classifier_scale"]
     level = Level(0, sigma, sigma_next, 1)
 
-    model = model_of(lambda *_: output, row, config["model_var_type"], transform)
+    model = model_of(lambda *_: output, parametrisation, config["model_var_type"], transform)
     p = reverse_of(process, config["model_var_type"], lambda x, sigma: scale * gradient(x, sigma))
     channels = x.shape[-1]
-    plain = model_of(lambda *_: output[..., :channels], row, "FIXED_SMALL", transform)
+    plain = model_of(lambda *_: output[..., :channels], parametrisation, "FIXED_SMALL", transform)
     denoise = guidance.classifier_guide(plain, gradient, scale)
     recorded = reference.subset(arrays, "classifier/out")
     etas = {

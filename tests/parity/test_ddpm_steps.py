@@ -5,7 +5,7 @@ import re
 import jax.numpy as jnp
 import pytest
 
-from tests.parity.ddpm_process import PROCESS, from_x, process_of, row_of
+from tests.parity.ddpm_process import PROCESS, from_x, precond_of, process_of
 from tests.parity.ddpm_steps import Step, forward
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
@@ -85,7 +85,7 @@ def test_forward_chain(arrays, case, x64):
     step, inputs = stored(arrays, case)
     recorded = {name: a for name, a in reference.subset(arrays, f"{case}/out").items() if not name.endswith("_f32")}
     found = forward(step, inputs["x_start"], inputs["x_t"], inputs["noise"])
-    close(row_of(step.process, "EPSILON").c_noise(step.sigma), recorded.pop("model_t"))
+    close(precond_of(step.process, "EPSILON").c_noise(step.sigma), recorded.pop("model_t"))
     assert set(found) == set(recorded)
     for name, array in found.items():
         close(nchw(array), recorded[name])
@@ -109,4 +109,4 @@ def test_guided_steps(arrays, case, x64):
     assert results
     for words, recorded in results:
         close(nchw(guided(step, gradient, *words)), recorded)
-    close(row_of(step.process, "EPSILON").c_noise(step.sigma), arrays[f"{case}/out/cond_t"])
+    close(precond_of(step.process, "EPSILON").c_noise(step.sigma), arrays[f"{case}/out/cond_t"])

@@ -1,4 +1,4 @@
-"""Chains, their tables, respacing and the time that a network is told, against recorded ones."""
+"""Chains, their tables, respacing and the time that a network is given, against recorded ones."""
 
 import json
 
@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import betas as chains
-from jaxdiff import chain, respacing, reverse
+from jaxdiff import precond, process
+from jaxdiff.process import respacing, reverse_kernel
 from tests.parity.ddpm_process import PROCESS, betas_of, process_of
 from tests.support import reference
 from tests.support.arrays import close
@@ -51,10 +51,10 @@ def test_tables(arrays, case):
         assert unreachable(int(case.removeprefix("ddim_unreachable_"))) == recorded["counts"].tolist()
         return
     if "t" in recorded:
-        process = process_of(config)
-        row = chain.eps(process.trained, process.scale)
-        told = row.c_noise(jnp.asarray(process.sigmas[1:], jnp.float32))
-        close(told, recorded["t"], rtol=1e-6)
+        own = process_of(config)
+        eps = precond.ddpm.eps(own.trained, own.scale)
+        labels = eps.c_noise(jnp.asarray(own.sigmas[1:], jnp.float32))
+        close(labels, recorded["t"], rtol=1e-6)
         return
     betas = process_of(config).betas if config.get("respacing") else betas_of(config)
     length = config.get("steps", config.get("num_timesteps"))
@@ -65,10 +65,10 @@ def test_tables(arrays, case):
     if "num_timesteps" in recorded:
         assert (len(betas), length) == (recorded["num_timesteps"], recorded["original_num_steps"])
     if "model_time_rescaled" in recorded:
-        process = process_of({**config, "rescale_timesteps": True})
-        told = chain.eps(process.trained, process.scale).c_noise(jnp.asarray(process.sigmas[1:], jnp.float32))
-        close(told, recorded["model_time_rescaled"], rtol=1e-6)
-    tables = chains.tables(betas)
+        own = process_of({**config, "rescale_timesteps": True})
+        labels = precond.ddpm.eps(own.trained, own.scale).c_noise(jnp.asarray(own.sigmas[1:], jnp.float32))
+        close(labels, recorded["model_time_rescaled"], rtol=1e-6)
+    tables = process.betas.tables(betas)
     for name in set(recorded) - NOT_TABLES:
         # What the recorded log(1 - alpha_bar) leaves of float64 where alpha_bar is small.
         lost = 1e-15 if name == "log_one_minus_alphas_cumprod" else 0
@@ -98,13 +98,16 @@ def test_spaced_steps(path):
             respacing.space(case["num_timesteps"], case["section_counts"])
 
 
-@pytest.mark.parametrize("betas", [chains.linear(1000), chains.cosine(50), chains.quadratic(100), chains.constant(9)])
+@pytest.mark.parametrize(
+    "betas",
+    [process.betas.linear(1000), process.betas.cosine(50), process.betas.quadratic(100), process.betas.constant(9)],
+)
 def test_levels_say_the_same_as_tables(betas, x64):
     """Identities between the library's coordinates and DDPM's."""
-    tables, sigmas = chains.tables(betas), chains.sigmas(betas)[::-1]
+    tables, sigmas = process.betas.tables(betas), process.betas.sigmas(betas)[::-1]
     np.testing.assert_allclose(1 / (1 + sigmas[1:] ** 2), tables.alpha_bar, rtol=1e-10)
-    np.testing.assert_allclose(chains.from_sigmas(sigmas[::-1]), betas, rtol=1e-9)
+    np.testing.assert_allclose(process.betas.from_sigmas(sigmas[::-1]), betas, rtol=1e-9)
     high, low = jnp.asarray(sigmas[2:]), jnp.asarray(sigmas[1:-1])
     native = 1 / (1 + low**2)
-    np.testing.assert_allclose(reverse.small(high, low) * native, tables.posterior_variance[1:], rtol=1e-9)
-    np.testing.assert_allclose(reverse.large(high, low) * native, betas[1:], rtol=1e-9)
+    np.testing.assert_allclose(reverse_kernel.small(high, low) * native, tables.posterior_variance[1:], rtol=1e-9)
+    np.testing.assert_allclose(reverse_kernel.large(high, low) * native, betas[1:], rtol=1e-9)

@@ -6,17 +6,17 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.losses import importance
+from jaxdiff import timesteps
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
 from tests.parity.ddpm_losses import training_loss
-from tests.parity.ddpm_process import PROCESS, from_x, process_of, row_of
+from tests.parity.ddpm_process import PROCESS, from_x, precond_of, process_of
 from tests.parity.openai_networks import PACKAGES
 from tests.support import reference
 from tests.support.arrays import close, nhwc
 
 READS = ("ddpm/resampler.npz", "ddpm/train_*.npz")
-update = jax.jit(importance.update)
+update = jax.jit(timesteps.steps.update_history)
 
 
 def resampler_cases():
@@ -36,14 +36,14 @@ def arrivals(inputs):
 def check_draws(probabilities, steps, expected):
     """A uniform number in the middle of a step's share of [0, 1) draws that step, with its importance weight."""
     middle = (np.cumsum(probabilities) - probabilities / 2)[steps]
-    drawn, weight = importance.draw_steps(jnp.asarray(middle), probabilities)
+    drawn, weight = timesteps.steps.importance_steps(jnp.asarray(middle), probabilities)
     assert drawn.tolist() == steps.tolist()
     close(weight, expected)
 
 
 def empty(*shape):
     """A history in float64."""
-    return jax.tree.map(lambda a: a.astype(jnp.float64) if a.ndim == 2 else a, importance.empty_history(*shape))
+    return jax.tree.map(lambda a: a.astype(jnp.float64) if a.ndim == 2 else a, timesteps.steps.empty_history(*shape))
 
 
 @pytest.mark.parametrize(("arrays", "case"), list(resampler_cases()))
@@ -55,7 +55,7 @@ def test_loss_aware_steps(arrays, case, x64):
         close(np.full(config["num_timesteps"], 1.0), recorded["weights"])
         return
     history, length = empty(config["num_timesteps"], config["history_per_term"]), config["history_per_term"]
-    weights = jax.jit(lambda history: importance.weights(history, config["uniform_prob"]))
+    weights = jax.jit(lambda history: timesteps.steps.importance_probabilities(history, config["uniform_prob"]))
     for index, (t, losses) in enumerate(arrivals(inputs)):
         probabilities = weights(history)
         close(probabilities / probabilities.sum(), recorded["weights"][index] / recorded["weights"][index].sum())
@@ -102,7 +102,7 @@ def weigh(history, config, t, losses, recorded):
     for index, size in enumerate(config["microbatch_sizes"]):
         probabilities = np.full(len(history.counts), 1 / len(history.counts))
         if config["schedule_sampler"] != "uniform":
-            probabilities = importance.weights(history)
+            probabilities = timesteps.steps.importance_probabilities(history)
         theirs = recorded[min(index, len(recorded) - 1)]
         close(probabilities if len(theirs) > 1 else probabilities[:1], theirs)
         own = slice(start, start + size)
@@ -134,7 +134,7 @@ def test_training_loop(path, x64):
     def terms(params, batch):
         sigma = jnp.asarray(process.sigmas)[batch["t"] + 1]
         x = batch["x0"] + sigma[:, None, None, None] * batch["noise"]
-        output = network(params, from_x(x, sigma), row_of(process, "EPSILON").c_noise(sigma), batch["y"])
+        output = network(params, from_x(x, sigma), precond_of(process, "EPSILON").c_noise(sigma), batch["y"])
         kinds = (config[name] for name in ("model_mean_type", "model_var_type", "loss_type"))
         return training_loss(process, *kinds, batch["x0"], batch["t"], batch["noise"], output)
 

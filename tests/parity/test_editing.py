@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.editing import keep
+from jaxdiff.editing import LUMINANCE, degrade, directions, grey, orthogonal, patch_means, pixels, project_x0, replace
+from jaxdiff.editing.linear_measurement import grey_mask
 from jaxdiff.guidance import clip
-from jaxdiff.known import LUMINANCE, degrade, directions, grey, grey_mask, orthogonal, patch_means, pixels, replace
 from jaxdiff.samplers import consistency, sample
 from tests.parity.score_sde import denoiser_of, float64
-from tests.parity.test_consistency_samplers import at, consistency_function, levels_of, told
+from tests.parity.test_consistency_samplers import at, consistency_function, levels_of, options_of
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind
@@ -46,28 +46,28 @@ def glyph_mask(arrays):
     return np.broadcast_to(shown[np.arange(shape[0]) // GROUP % 2][..., None], shape)
 
 
-def torch_known(arrays, task):
+def torch_measurement(arrays, task):
     shape = nhwc(arrays["in/image"]).shape[1:]
     if task == "inpaint":
         return pixels(glyph_mask(arrays))
     return grey(shape) if task == "colorize" else patch_means(shape, math.isqrt(len(arrays["table/basis"])))
 
 
-def jax_known(arrays, task, patch_size):
+def jax_measurement(arrays, task, patch_size):
     shape = nhwc(arrays["in/image"]).shape[1:]
     if task == "inpaint":
         return pixels(nhwc(arrays["out/mask_inpaint"]))
     return grey(shape) if task == "colorize" else patch_means(shape, patch_size)
 
 
-def reference_of(known, data, task, hidden):
+def reference_of(measurement, data, task, hidden):
     """The degraded image, whose hidden pixels are `hidden`."""
-    return replace(known, jnp.full_like(data, hidden), data) if task == "inpaint" else degrade(known, data)
+    return replace(measurement, jnp.full_like(data, hidden), data) if task == "inpaint" else degrade(measurement, data)
 
 
-def edited(denoise, config, known, image, x, noise, record=lambda x, sigma: None):
+def edited(denoise, config, measurement, image, x, noise, record=lambda x, sigma: None):
     """Alg. 4 from x on."""
-    f = keep(denoise, known, image)
+    f = project_x0(denoise, measurement, image)
 
     def recorded(x, sigma):
         jax.debug.callback(record, x, sigma, ordered=True)
@@ -84,13 +84,13 @@ def edited(denoise, config, known, image, x, noise, record=lambda x, sigma: None
 @pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(TORCH), by("task")))
 def test_torch(arrays, case, x64):
     recorded, calls = reference.subset(arrays, f"{case}/out"), []
-    config = told(arrays, case, "steps", "ts", "task")
+    config = options_of(arrays, case, "steps", "ts", "task")
     task, image = config["task"], nhwc(arrays["in/image"])
-    known = torch_known(arrays, task)
-    close(nchw(reference_of(known, image, task, -1.0)), recorded["reference"], TOLERANCE)
+    measurement = torch_measurement(arrays, task)
+    close(nchw(reference_of(measurement, image, task, -1.0)), recorded["reference"], TOLERANCE)
     x = config["sigma_max"] * nhwc(arrays["in/z_T"])
     noise, record = nhwc(arrays["in/noise"]), lambda x, sigma: calls.append(x)
-    out = edited(denoiser(arrays), config, known, image, x, noise, record)
+    out = edited(denoiser(arrays), config, measurement, image, x, noise, record)
     close(nchw(out), recorded["sample"], TOLERANCE)
     assert len(calls) == len(config["ts"]) - 1
     if "eval_x" in recorded:
@@ -102,9 +102,9 @@ def test_torch(arrays, case, x64):
 def test_operator(path, x64):
     arrays = reference.load(path)
     task, image = reference.config(arrays)["task"], nhwc(arrays["in/image"])
-    known, other = torch_known(arrays, task), jnp.clip(nhwc(arrays["operator/in/other"]), -1, 1)
-    close(nchw(reference_of(known, image, task, -1.0)), arrays["operator/out/reference"], TOLERANCE)
-    close(nchw(replace(known, other, image)), arrays["operator/out/mixed"], 1e-12)
+    measurement, other = torch_measurement(arrays, task), jnp.clip(nhwc(arrays["operator/in/other"]), -1, 1)
+    close(nchw(reference_of(measurement, image, task, -1.0)), arrays["operator/out/reference"], TOLERANCE)
+    close(nchw(replace(measurement, other, image)), arrays["operator/out/mixed"], 1e-12)
 
 
 @pytest.mark.parametrize("path", reference.files(TORCH), ids=reference.ids)
@@ -128,18 +128,18 @@ def test_tables(path, x64):
 @pytest.mark.parametrize(("arrays", "case"), first_of_a_kind(every_case(JAX), by("task")))
 def test_jax(arrays, case, x64):
     recorded = reference.subset(arrays, f"{case}/out")
-    config = told(arrays, case, "train_N", "ts", "task", "patch_size", start=(FROM_INDEX,))
+    config = options_of(arrays, case, "train_N", "ts", "task", "patch_size", start=(FROM_INDEX,))
     task, image, noise = config["task"], nhwc(arrays["in/image"]), nhwc(arrays["in/noise"])
-    known = jax_known(arrays, task, config.get("patch_size"))
-    degraded = reference_of(known, image, task, 0.0)
+    measurement = jax_measurement(arrays, task, config.get("patch_size"))
+    degraded = reference_of(measurement, image, task, 0.0)
     close(nchw(degraded), recorded["reference"], TOLERANCE)
     # The notebook's first level is an index here, not a level.
     start = degraded + config["ts"][0] * noise[0]
-    out = edited(denoiser(arrays), config, known, image, start, noise[1:])
+    out = edited(denoiser(arrays), config, measurement, image, start, noise[1:])
     close(nchw(out), recorded["sample"], TOLERANCE)
 
 
-def second_known(arrays, config, case, shape):
+def second_measurement(arrays, config, case, shape):
     """What the second recording keeps, as its tasks are called there."""
     if case.startswith("inpaint"):
         hidden = np.zeros(shape[:2], bool)
@@ -154,17 +154,17 @@ def second_known(arrays, config, case, shape):
 @pytest.mark.parametrize(("arrays", "case"), [p for pattern in READS[1:] for p in every_case(pattern)])
 def test_second_recording(arrays, case, x64):
     """Images of the notebook lie channels last."""
-    config = told(arrays, case, "train_N", "steps", "ts", "patch_size", layout=("NHWC",))
+    config = options_of(arrays, case, "train_N", "steps", "ts", "patch_size", layout=("NHWC",))
     own, notebook, calls = reference.subset(arrays, case), "train_N" in config, []
     picture = float64 if notebook else nhwc
     image, noise = picture(own["in/images"]), picture(own["in/noise"])
-    known = second_known(own, config, case, image.shape[1:])
-    degraded = reference_of(known, image, case.removesuffix("ing"), 0.0 if notebook else -1.0)
+    measurement = second_measurement(own, config, case, image.shape[1:])
+    degraded = reference_of(measurement, image, case.removesuffix("ing"), 0.0 if notebook else -1.0)
     f = clip(consistency_function(arrays, config, *((0.25, "param/student") if notebook else (250.0, "param"))))
     # The notebook's first level is an index here, not a level.
     start = degraded + config["ts"][0] * noise[0] if notebook else picture(own["in/x"])
     record = lambda *call: calls.append(call)  # noqa: E731
-    out = edited(f, config, known, image, start, noise[1:] if notebook else noise, record)
+    out = edited(f, config, measurement, image, start, noise[1:] if notebook else noise, record)
     recorded = reference.subset(own, "out")
     found = {"x": out, "samples": out, "images": degraded, "step_x": jnp.stack([x for x, _ in calls])}
     for name in set(recorded) & set(found):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdiff.metrics.frechet import frechet_distance, merge, stats
+from jaxdiff.metrics.frechet import feature_stats, frechet_distance, merge
 from tests.support import reference
 
 READS = ("edm/fid*.npz",)
@@ -33,7 +33,7 @@ def check_distance(recorded):
 def check_stats(recorded):
     images = recorded["in/images_u8"].reshape(len(recorded["in/images_u8"]), -1)
     features = images / 255.0 @ recorded["in/projection"].astype(np.float64)
-    halves = merge(stats(features[:9]), stats(features[9:]))
-    for got in (stats(features), halves):
+    halves = merge(feature_stats(features[:9]), feature_stats(features[9:]))
+    for got in (feature_stats(features), halves):
         np.testing.assert_allclose(got.mean, recorded["out/mu"], rtol=1e-9)
         np.testing.assert_allclose(got.cov, recorded["out/sigma"], rtol=1e-9, atol=1e-12)

@@ -122,12 +122,12 @@ BUILDERS = {
     "a preconditioner of EDM's": lambda: edm_networks.preconditioned(
         "EDMPrecond", {"img_resolution": 8, "img_channels": 3, **UNKNOWN}
     ),
-    "a consistency loss": lambda: consistency_case({}).told("rho"),
+    "a consistency loss": lambda: consistency_case({}).options("rho"),
     "an output of a consistency loss": lambda: consistency_case({}).agree(t=np.zeros(1)),
     "a table of consistency models": lambda: consistency_cases.agree({"out/surprise": np.zeros(1)}, t=np.zeros(1)),
     "a sampler of EDM's": lambda: edm_networks.sampler_options({"num_steps": 2, **UNKNOWN}),
-    "a network of score SDE's": lambda: score_sde_networks.told({"model": UNKNOWN}),
-    "a case of score SDE's": lambda: score_sde_cases.Case(Path(), "", {"sde": "ve", **UNKNOWN}, {}, {}).told("eps"),
+    "a network of score SDE's": lambda: score_sde_networks.checked({"model": UNKNOWN}),
+    "a case of score SDE's": lambda: score_sde_cases.Case(Path(), "", {"sde": "ve", **UNKNOWN}, {}, {}).options("eps"),
     "a value of an option": lambda: reference.only({"dims": 3}, dims=(1, 2)),
 }
 """Of every way in which a family's options become ours, one with an option that no test knows."""
@@ -141,8 +141,8 @@ def test_an_option_that_no_test_knows_fails(build):
 
 def test_limits_of_a_preconditioner_are_honoured():
     kwargs = {"img_resolution": 8, "img_channels": 3, "model_channels": 32, "sigma_min": 0.25, "sigma_max": "inf"}
-    _, row, _ = edm_networks.preconditioned("EDMPrecond", kwargs)
-    assert (row.sigma_min, row.sigma_max) == (0.25, float("inf"))
+    _, parametrisation, _ = edm_networks.preconditioned("EDMPrecond", kwargs)
+    assert (parametrisation.sigma_min, parametrisation.sigma_max) == (0.25, float("inf"))
 
 
 def test_formulas_of_configs():

@@ -6,10 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.interop.state_dict import from_torch
+from jaxdiff.interop.state_dict import kernel_from_torch
+from jaxdiff.nets.attention import attention
+from jaxdiff.nets.convolution import Conv
 from jaxdiff.nets.embeddings import Fourier, positional
-from jaxdiff.nets.layers import Conv, attention, group_norm
-from jaxdiff.nets.unet_block import UNetBlock
+from jaxdiff.nets.layers import group_norm
+from jaxdiff.nets.unet.edm_block import UNetBlock
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import by, first_of_a_kind
@@ -29,7 +31,7 @@ def block_params(arrays):
         inner = nested
         for module in modules:
             inner = inner.setdefault(module, {})
-        inner[leaf] = from_torch(value)
+        inner[leaf] = kernel_from_torch(value)
     return {"params": nested}
 
 

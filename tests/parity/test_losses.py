@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import losses
+from jaxdiff import losses, timesteps
 from jaxdiff.interop.state_dict import published_name
 from jaxdiff.precond import denoiser
 from tests.parity.edm_networks import labels_of, params_of, preconditioned
@@ -24,13 +24,13 @@ def levels_and_weight(cls, kwargs, draw):
     }
     reference.only(kwargs, *known[cls])
     if cls == "EDMLoss":
-        sigma = losses.lognormal_sigma(draw, kwargs.get("P_mean", -1.2), kwargs.get("P_std", 1.2))
+        sigma = timesteps.lognormal_sigma(draw, kwargs.get("P_mean", -1.2), kwargs.get("P_std", 1.2))
         return sigma, lambda sigma: losses.edm_weight(sigma, kwargs.get("sigma_data", 0.5))
     if cls == "VELoss":
-        sigma = losses.ve_sigma(draw, kwargs.get("sigma_min", 0.02), kwargs.get("sigma_max", 100))
+        sigma = timesteps.ve_sigma(draw, kwargs.get("sigma_min", 0.02), kwargs.get("sigma_max", 100))
         return sigma, losses.inverse_variance
     betas = kwargs.get("beta_d", 19.9), kwargs.get("beta_min", 0.1)
-    return losses.vp_sigma(draw, *betas, kwargs.get("epsilon_t", 1e-5)), losses.inverse_variance
+    return timesteps.vp_sigma(draw, *betas, kwargs.get("epsilon_t", 1e-5)), losses.inverse_variance
 
 
 @pytest.mark.parametrize("path", reference.files(*READS), ids=reference.ids)
@@ -39,7 +39,7 @@ def test_loss(path, x64):
     config = reference.only(
         reference.config(arrays), "loss_cls", "loss_kwargs", "precond_cls", "precond_kwargs", kind=("loss",)
     )
-    net, row, apply_fn = preconditioned(config["precond_cls"], config["precond_kwargs"])
+    net, parametrisation, apply_fn = preconditioned(config["precond_cls"], config["precond_kwargs"])
     params = params_of(net, arrays, prefix="model.")
     draw = arrays["in/rnd_normal"] if "in/rnd_normal" in arrays else arrays["in/rnd_uniform"]
     sigma, weight = levels_and_weight(config["loss_cls"], config["loss_kwargs"], draw.astype(np.float64).reshape(-1))
@@ -52,7 +52,7 @@ def test_loss(path, x64):
 
     def total(params, x0, labels):
         """The reference sums over pixels and divides by the batch."""
-        loss = losses.denoising_loss(denoiser(apply_fn, params, row, **labels), x0, sigma, noise, weight)
+        loss = losses.denoising_loss(denoiser(apply_fn, params, parametrisation, **labels), x0, sigma, noise, weight)
         return pixels * jnp.mean(loss), loss
 
     gradient_and_loss = jax.jit(jax.grad(total, has_aux=True))

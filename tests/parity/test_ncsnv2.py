@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdiff.interop.ncsnv2 import flax_name, ncsnv2_name, params_of, params_of_flax
-from jaxdiff.nets.refinenet import NCSNv2
+from jaxdiff.nets.ncsnv2.refinenet import NCSNv2
 from tests.parity.score_sde_networks import as_recorded, config_of, files, image, levels_of, nested
 from tests.support import reference
 from tests.support.arrays import close

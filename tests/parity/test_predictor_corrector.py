@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import sde as sdes
-from jaxdiff.samplers import langevin, trajectory
-from jaxdiff.samplers import predictors as p
+from jaxdiff import process
+from jaxdiff.samplers import langevin, predictors, trajectory
 from jaxdiff.samplers.base import Level
 from jaxdiff.samplers.langevin import correction
 from jaxdiff.types import expand
@@ -20,9 +19,9 @@ READS = ("score_sde/step_*.npz", "score_sde/steps*.npz", "score_sde/pc_*.npz")
 
 @pytest.mark.parametrize("case", cases(*READS, kind="step_predictor", marks=("sde", "predictor", "probability_flow")))
 def test_predictor(case, x64):
-    config, sde = case.told("predictor", "probability_flow", "continuous"), sde_of(case.config)
+    config, sde = case.options("predictor", "probability_flow", "continuous"), sde_of(case.config)
     x, t, noise = (float64(case.inputs[f"in/{name}"]) for name in ("x", "t", "noise"))
-    score = sdes.score(marginals_of(config, sde), denoiser_of(case.inputs), x, t)
+    score = process.reverse_sde.score(marginals_of(config, sde), denoiser_of(case.inputs), x, t)
     mean, std = UPDATES[config["predictor"], config["probability_flow"]](sde, x, t, score, config["N"])
     found = {"x_mean": mean, "x": mean + expand(std, x) * noise[0]}
     for name, recorded in case.recorded.items():
@@ -33,7 +32,7 @@ def test_predictor(case, x64):
 
 @pytest.mark.parametrize("case", cases(*READS, kind="step_corrector", marks=("sde", "corrector")))
 def test_corrector(case, x64):
-    config, sde = case.told("corrector", "snr", "n_steps", "continuous"), sde_of(case.config)
+    config, sde = case.options("corrector", "snr", "n_steps", "continuous"), sde_of(case.config)
     x, t, noise = (float64(case.inputs[f"in/{name}"]) for name in ("x", "t", "noise"))
     scale = expand(sde.a(t), x)
     level = Level(jnp.array(0), sde.std(t) / sde.a(t), sde.std(t), config["N"])
@@ -50,7 +49,7 @@ def test_corrector(case, x64):
     if "x_mean" in case.recorded:  # before the last step's noise: x + e score
         before = corrected(config["n_steps"] - 1) if config["n_steps"] > 1 else x
         z = noise[config["n_steps"] - 1]
-        score = sdes.score(marginals, denoiser_of(case.inputs), before, t)
+        score = process.reverse_sde.score(marginals, denoiser_of(case.inputs), before, t)
         e = 2 * sde.step_size(t, config["N"]) * config["snr"] ** 2 * step_size(sde, t, score, z)
         close(before + expand(e, x) * score, case.recorded["x_mean"], 1e-8)
     assert set(case.recorded) <= {"x", "x_mean"}
@@ -58,20 +57,20 @@ def test_corrector(case, x64):
 
 @pytest.mark.parametrize("case", cases(*READS, kind="pc", marks=("predictor", "corrector")))
 def test_whole_run(case, x64):
-    config = case.told(
+    config = case.options(
         "predictor", "corrector", "n_steps", "probability_flow", "continuous", "snr", "eps", "inverse_scaler",
         "draws_per_step", "centered", "denoise", "model",
     )  # fmt: skip
     sde, num_steps, correct = sde_of(config), config["N"], config["corrector"] != "none"
     model, marginals = model_of(case, sde), marginals_of(config, sde)
-    grid = sdes.grid(sde, num_steps, config["eps"])
+    grid = process.sde.grid(sde, num_steps, config["eps"])
     t = np.linspace(1, config["eps"], num_steps)
     levels = float64(marginals.std(t) / marginals.a(t))
 
     def denoise(x, sigma):
         return model(x, sigma, float64(t)[jnp.argmin(jnp.abs(levels - sigma))])
 
-    sampler = p.predictor(sde, UPDATES[config["predictor"], config["probability_flow"]], marginals)
+    sampler = predictors.predictor(sde, UPDATES[config["predictor"], config["probability_flow"]], marginals)
     n_steps = config["n_steps"] if correct else 0
     corrections, predicting = draws_of(case, num_steps, n_steps)
     noise = predicting

@@ -1,4 +1,4 @@
-"""The 48 combinations of the EDM paper's ablation sampler (Alg. 3), with and without churn, and its step tables."""
+"""48 combinations of the EDM paper's ablation sampler (Alg. 1 and 3), with or without churn, and its step tables."""
 
 from functools import cache
 
@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, schedules, toy
+from jaxdiff import gaussian_mixture, grids
+from jaxdiff.process import schedules
 from jaxdiff.samplers import churn, euler_step, ode, sample, second_order_step
 from tests.parity.edm_networks import CHURN, nearest, sampler_options
 from tests.support import reference
@@ -72,11 +73,13 @@ def sampler(kwargs, made, rounded):
 def program(path, betas, uses_table, **kwargs):
     """(run(x, sigmas, noise), the list that its calls go to), compiled once for all grids: they are its argument."""
     arrays, calls = reference.load(path), []
-    mixture = toy.Mixture(*(arrays[f"mixture/{name}"].astype(np.float64) for name in ("means", "weights", "var")))
+    mixture = gaussian_mixture.Mixture(
+        *(arrays[f"mixture/{name}"].astype(np.float64) for name in ("means", "weights", "var"))
+    )
 
     def denoise(x, sigma):
         jax.debug.callback(lambda *call: calls.append(call), x, sigma, ordered=True)
-        return toy.denoiser(mixture, x, sigma)
+        return gaussian_mixture.denoiser(mixture, x, sigma)
 
     rounded = nearest(arrays["in/table"]) if uses_table else (lambda sigma: sigma)
     made = sampler(kwargs, schedule(kwargs, betas), rounded)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import toy
+from jaxdiff import gaussian_mixture
 from jaxdiff.samplers import churn, heun, sample
 from tests.parity.edm_networks import levels, nearest, sampler_options
 from tests.support import reference
@@ -24,12 +24,14 @@ def test_sampler(path, case, x64):
     weights = arrays["mixture/weights"].astype(np.float64)
     if f"{case}/in/class_labels" in arrays:
         weights = weights * arrays[f"{case}/in/class_labels"]
-    mixture = toy.Mixture(arrays["mixture/means"].astype(np.float64), weights, arrays["mixture/var"].astype(np.float64))
+    mixture = gaussian_mixture.Mixture(
+        arrays["mixture/means"].astype(np.float64), weights, arrays["mixture/var"].astype(np.float64)
+    )
     calls = []
 
     def denoise(x, sigma):
         jax.debug.callback(lambda *call: calls.append(call), x, sigma, ordered=True)
-        return toy.denoiser(mixture, x, sigma)
+        return gaussian_mixture.denoiser(mixture, x, sigma)
 
     round_sigma = nearest(arrays["in/table"]) if config["uses_table"] else (lambda sigma: sigma)
     sigmas = levels(options, config["net_sigma_min"], config["net_sigma_max"])

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdiff.nets.convolution import Conv
 from jaxdiff.nets.embeddings import positional
-from jaxdiff.nets.layers import Conv, convolving, resample, upfirdn
-from jaxdiff.nets.refinenet_blocks import InstanceNormPlus
+from jaxdiff.nets.ncsnv2.blocks import InstanceNormPlus
+from jaxdiff.nets.resampling import convolution_taps, resample, upfirdn
 from tests.support import reference
 from tests.support.arrays import close, nchw, nhwc
 from tests.support.tiers import first_of_a_kind
@@ -50,7 +51,7 @@ def filtered(recorded):
     found["upsample_gain"] = 1.5 * found["upsample"]
     for direction, name in (("down", "conv_downsample"), ("up", "upsample_conv")):
         if name in recorded.outputs and not len(taps) % 2:
-            layer = Conv(kernel.shape[-1], 3, direction, convolving(taps, direction), fused=True, bias=False)
+            layer = Conv(kernel.shape[-1], 3, direction, convolution_taps(taps, direction), fused=True, bias=False)
             found[name] = layer.apply({"params": {"kernel": kernel}}, x)
         elif name in recorded.outputs:
             assert direction == "down"
@@ -60,7 +61,7 @@ def filtered(recorded):
 
 def sampled(x, taps, direction):
     if not len(taps) % 2:
-        return resample(x, convolving(taps, direction), direction)
+        return resample(x, convolution_taps(taps, direction), direction)
     weights, p = np.outer(taps, taps) / np.sum(taps) ** 2, len(taps) - 2
     if direction == "up":
         return upfirdn(x, 4 * weights, (1, 2), 2, 1, ((p + 1) // 2 + 1, p // 2 + 1))
@@ -94,10 +95,10 @@ def norms(recorded):
     params = {name: jnp.asarray(a, jnp.float64) for name, a in reference.subset(recorded.arrays, "param").items()}
     plain = {name: params[name].ravel() for name in ("alpha", "gamma", "beta")}
     table, x = {"embedding": params["embedding"]}, recorded.image("in/x")
-    told = InstanceNormPlus(True, num_levels=len(table["embedding"]))
+    conditional = InstanceNormPlus(True, num_levels=len(table["embedding"]))
     return {
         "InstanceNorm++": InstanceNormPlus(True).apply({"params": plain}, x),
-        "ConditionalInstanceNorm++": told.apply({"params": table}, x, recorded.arrays["in/y"]),
+        "ConditionalInstanceNorm++": conditional.apply({"params": table}, x, recorded.arrays["in/y"]),
     }
 
 

@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from jaxdiff import sde as sdes
-from jaxdiff.losses import score as score_losses
-from jaxdiff.train import ema
+from jaxdiff import losses, process, timesteps
+from jaxdiff.train import ema, learning_rates
 from jaxdiff.types import expand
 from tests.parity.score_sde import denoiser_of, float64, sde_of, tiny, tiny_params, tiny_score
 from tests.parity.score_sde_cases import cases
@@ -26,18 +25,18 @@ def drawn(config, sde, inputs):
     """(SDE with the marginals to perturb by, t [B], labels of a chain [B] or None)."""
     if "in/labels" not in inputs:
         uniform = inputs["in/u"] if "in/u" in inputs else inputs["in/uniform"]
-        return sde, score_losses.uniform_times(float64(uniform), config["eps"]), None
+        return sde, timesteps.times.uniform_times(float64(uniform), config["eps"]), None
     labels = inputs["in/labels"]
     # SMLD's labels index the descending table.
     index = config["N"] - 1 - labels if config["sde"] == "ve" else labels
-    return sdes.chain_marginals(sde, config["N"]), float64(index / (config["N"] - 1)), float64(labels)
+    return process.sde.chain_marginals(sde, config["N"]), float64(index / (config["N"] - 1)), float64(labels)
 
 
 def affine_score(gain_and_shift, config, sde, labels, inputs):
     """The score of a network that says gain * exact output + shift * x, in the units of its own output."""
     gain, shift = gain_and_shift
     exact, units = denoiser_of(inputs), units_of(config, sde)
-    return lambda x, t: gain * sdes.score(sde, exact, x, t) + shift * x / expand(units(t), x)
+    return lambda x, t: gain * process.reverse_sde.score(sde, exact, x, t) + shift * x / expand(units(t), x)
 
 
 def network_score(params, config, sde, labels, inputs):
@@ -56,12 +55,12 @@ def loss(score, config, sde, x0, t, z):
     """[B]: the recorded losses take the mean over pixels, or half their sum."""
     weight = (lambda t: sde.g(t) ** 2) if config.get("likelihood_weighting") else None
     factor = 1.0 if config["reduce_mean"] else x0[0].size / 2
-    return factor * score_losses.score_loss(score, sde, x0, t, z, weight)
+    return factor * losses.score.score_loss(score, sde, x0, t, z, weight)
 
 
 @pytest.mark.parametrize("case", loss_cases)
 def test_losses(case, x64):
-    config = case.told("likelihood_weighting", "reduce_mean", "eps", "gain", "shift", "params")
+    config = case.options("likelihood_weighting", "reduce_mean", "eps", "gain", "shift", "params")
     assert config.get("params", f"{config['sde']}/param") == f"{config['sde']}/param"
     inputs = case.inputs
     first = "gain" in config
@@ -92,7 +91,7 @@ def test_losses(case, x64):
 @pytest.mark.parametrize("case", cases(*READS, kind="train", marks=()))
 def test_training(case, x64):
     """The authors' steps: warm-up, clipping, weight decay as part of the gradient, Adam, and their moving average."""
-    config = case.told(
+    config = case.options(
         "steps", "ema_decay", "optim", "reduce_mean", "likelihood_weighting", "continuous", "eps"
     )  # fmt: skip
     config, optim, inputs = {"eps": 1e-5, **config}, config["optim"], case.inputs
@@ -100,7 +99,7 @@ def test_training(case, x64):
     images, noise = (float64(inputs[f"in/{name}"]) for name in ("images", "noise"))
     draws = next(name for name in ("in/labels", "in/uniform") if name in inputs)
     assert (draws == "in/labels") is not config["continuous"]
-    rate = ema.warmup(optim["lr"], 1, optim["warmup"]) if optim["warmup"] else optim["lr"]
+    rate = learning_rates.warmup(optim["lr"], 1, optim["warmup"]) if optim["warmup"] else optim["lr"]
     optimizer = optax.chain(
         clipped(optim["grad_clip"]),
         optax.add_decayed_weights(optim["weight_decay"]),

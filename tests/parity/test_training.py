@@ -9,7 +9,7 @@ import pytest
 from jaxdiff import losses
 from jaxdiff.interop.state_dict import published_name
 from jaxdiff.precond import denoiser
-from jaxdiff.train import ema
+from jaxdiff.train import ema, learning_rates
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
 from tests.parity.edm_networks import params_of, preconditioned
@@ -45,7 +45,7 @@ def test_schedules(path, x64):
     np.testing.assert_allclose(
         ema.decay(batch, halflife, ratio)(steps), arrays["out/ema_beta"], rtol=1e-12, atol=1e-300
     )
-    rate = ema.warmup(config["optimizer"]["lr"], batch, config["lr_rampup_kimg"] * 1000)
+    rate = learning_rates.warmup(config["optimizer"]["lr"], batch, config["lr_rampup_kimg"] * 1000)
     np.testing.assert_allclose(rate(steps), arrays["out/lr"], rtol=1e-12)
 
 
@@ -54,7 +54,7 @@ def test_schedules(path, x64):
 def test_steps(path, x64):
     arrays = reference.load(path)
     config, before = config_of(arrays)
-    net, row, apply_fn = preconditioned(config["net_cls"], config["net_kwargs"])
+    net, parametrisation, apply_fn = preconditioned(config["net_cls"], config["net_kwargs"])
     params = jax.tree.map(jnp.asarray, params_of(net, arrays, prefix="model."))
     draws = arrays["in/rnd_normal"] if "in/rnd_normal" in arrays else arrays["in/rnd_uniform"]
     sigma, weight = levels_and_weight(config["loss_cls"], config["loss_kwargs"], draws.astype(np.float64))
@@ -67,11 +67,11 @@ def test_steps(path, x64):
 
     def loss_fn(params, key, batch):
         cond = {"class_labels": batch["labels"]} if "labels" in batch else {}
-        denoise = denoiser(apply_fn, params, row, **cond)
+        denoise = denoiser(apply_fn, params, parametrisation, **cond)
         return factor * losses.denoising_loss(denoise, batch["x0"], batch["sigma"], batch["noise"], weight)
 
     adam, batch_size = config["optimizer"], config["batch_size"]
-    rate = ema.warmup(adam["lr"], batch_size, config["lr_rampup_kimg"] * 1000)
+    rate = learning_rates.warmup(adam["lr"], batch_size, config["lr_rampup_kimg"] * 1000)
     optimizer = optax.adam(
         lambda count: rate(count + before), b1=adam["betas"][0], b2=adam["betas"][1], eps=adam["eps"]
     )

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxdiff.losses import vdm, vdm_decoder, vdm_process
-from jaxdiff.losses.likelihood import bits_per_dim
-from jaxdiff.nets import gamma
-from jaxdiff.nets.unet_vdm import VDMUNet
+from jaxdiff import process
+from jaxdiff.losses import vdm
+from jaxdiff.losses.bits import bits_per_dim
+from jaxdiff.losses.vdm import decoder
+from jaxdiff.nets.unet.vdm import VDMUNet
+from jaxdiff.process import gamma
+from jaxdiff.timesteps import times
 from tests.support import reference
 from tests.support.arrays import close
 
@@ -35,7 +38,7 @@ def params_of(arrays, prefix):
 
 
 def config_of(arrays, case=""):
-    """Everything that the reference's model is told; the last is told to our test, not to the model."""
+    """Every option of the reference's model; the last is for our test, not for the model."""
     return reference.only(
         reference.config(arrays, case), "kind", "vocab_size", "sample_softmax", "antithetic_time_sampling",
         "with_fourier_features", "with_attention", "gamma_type", "gamma_min", "gamma_max", "sm_n_timesteps",
@@ -91,7 +94,7 @@ def test_gamma(path, x64):
         gamma_t, slope = jax.jvp(
             gamma_of(config_of(arrays, case), params_of(case_arrays, "param")), (t,), (jnp.ones_like(t),)
         )
-        alpha, sigma = vdm_process.alpha_sigma(gamma_t, jnp.zeros(t.shape))
+        alpha, sigma = process.vdm.alpha_sigma(gamma_t, jnp.zeros(t.shape))
         compare("gamma", gamma_t)
         compare("gamma_derivative", slope)
         compare("alpha2", alpha**2)
@@ -112,16 +115,16 @@ def test_model(path, x64):
     like = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros(arrays["in/images"].shape), jnp.zeros(1))["params"]
     assert jax.tree.map(jnp.shape, like) == jax.tree.map(jnp.shape, params["score_model"])
 
-    x, vocab_size = arrays["in/images"].astype(np.int64), config["vocab_size"]
+    x, bins = arrays["in/images"].astype(np.int64), config["vocab_size"]
     noise_0, noise, u = (double(arrays[f"in/{name}"]) for name in ("eps_0", "eps", "u"))
-    t = vdm.antithetic_times(u, x.shape[0]) if config["antithetic_time_sampling"] else u
+    t = times.antithetic_times(u, x.shape[0]) if config["antithetic_time_sampling"] else u
     num_steps = config["sm_n_timesteps"] or None
 
     @jax.jit
     def terms_and_gradient(params):
         def total(params):
-            bound = partial(vdm.elbo, partial(eps_model, params), gamma_fn(params), x, t, noise_0, noise)
-            terms = bound(vocab_size=vocab_size, num_steps=num_steps)
+            bound = partial(vdm.vdm_elbo, partial(eps_model, params), gamma_fn(params), x, t, noise_0, noise)
+            terms = bound(bins=bins, num_steps=num_steps)
             return jnp.mean(terms.total), terms
 
         (_, terms), gradient = jax.value_and_grad(total, has_aux=True)(params)
@@ -143,9 +146,9 @@ def test_model(path, x64):
     compare.rest -= {"grad_norm_names", "zero_grad_params"}
 
     gamma_t = gamma_fn(params)
-    t = t if num_steps is None else vdm.discrete_times(t, num_steps)
-    f = vdm_decoder.encode(x, vocab_size)
-    alpha, sigma = vdm_process.alpha_sigma(gamma_t(t), f)
+    t = t if num_steps is None else times.discrete_times(t, num_steps)
+    f = decoder.encode(x, bins)
+    alpha, sigma = process.vdm.alpha_sigma(gamma_t(t), f)
     predict = jax.jit(partial(eps_model, params))
     compare("t", t)
     compare("gamma_t", gamma_t(t))
@@ -153,18 +156,18 @@ def test_model(path, x64):
     compare("z_t", alpha * f + sigma * noise)
     compare("eps_hat", predict(alpha * f + sigma * noise, gamma_t(t)))
     for end in (0, 1):
-        compare(f"var_{end}", vdm_process.alpha_sigma(gamma_t(double(end)), jnp.zeros(1))[1] ** 2)
+        compare(f"var_{end}", process.vdm.alpha_sigma(gamma_t(double(end)), jnp.zeros(1))[1] ** 2)
 
     steps = config["sample_T"]
     z, step_noise = double(arrays["in/sample_z_t"]), double(arrays["in/sample_eps"])
     for name in [name for name in compare.rest if name.startswith("sample_z_s_i")]:
         left = steps - int(name.removeprefix("sample_z_s_i"))
         ends = gamma_t(double(left / steps)), gamma_t(double((left - 1) / steps))
-        compare(name, vdm_process.reverse_step(predict, z, *ends, step_noise))
+        compare(name, process.vdm.reverse_step(predict, z, *ends, step_noise))
 
     z = double(arrays["in/decode_z"])
-    log_p = vdm_decoder.decode(z, gamma_t(double(0)), vocab_size)
-    compare("decode_logprob_of_image", vdm_decoder.log_likelihood(x, z, gamma_t(double(0)), vocab_size))
+    log_p = decoder.decode(z, gamma_t(double(0)), bins)
+    compare("decode_logprob_of_image", decoder.log_likelihood(x, z, gamma_t(double(0)), bins))
     np.testing.assert_array_equal(jnp.argmax(log_p, axis=-1), compare.arrays["decode_argmax"])
     compare("decode_logprob_pixel", log_p[0, 0, 0])
     assert compare.rest == {"decode_argmax"}

@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from jaxdiff import grids, reverse, samplers, schedules, sde, toy
+from jaxdiff import gaussian_mixture, grids, samplers
 from jaxdiff.grids import Grid
+from jaxdiff.process import reverse_kernel, schedules, sde
 from jaxdiff.samplers import Sampler, langevin, predictor
 from jaxdiff.samplers.langevin import annealed
 from jaxdiff.samplers.predictors import ancestral_update, euler_maruyama, reverse_diffusion
@@ -16,7 +17,7 @@ from jaxdiff.types import Denoiser
 
 def gaussian_denoiser(mean: float, variance: float) -> Denoiser:
     """E[x0 | x] for x0 ~ N(mean, variance), in one dimension."""
-    return partial(toy.denoiser, toy.mixture([[mean]], variances=variance))
+    return partial(gaussian_mixture.denoiser, gaussian_mixture.mixture([[mean]], variances=variance))
 
 
 def gaussian_consistency(sigma_min: float) -> Callable[[float, float], Denoiser]:
@@ -99,7 +100,7 @@ TABLE = [
     Row("ancestral_small", samplers.ancestral, nfe=lambda n: n, order=None, stochastic=True),
     Row(
         "ancestral_large",
-        lambda: samplers.ancestral(reverse.fixed(reverse.large)),
+        lambda: samplers.ancestral(reverse_kernel.fixed(reverse_kernel.large)),
         nfe=lambda n: n,
         order=None,
         stochastic=True,

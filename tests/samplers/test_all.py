@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, toy
+from jaxdiff import gaussian_mixture, grids
 from jaxdiff.guidance import classifier_guide, guide
-from jaxdiff.reverse import fixed, guided
-from jaxdiff.samplers import ddim, dpmpp_2m, encode, heun, sample, trajectory
+from jaxdiff.process.reverse_kernel import fixed, guided
+from jaxdiff.samplers import ddim, dpmpp_2m, encode, euler, heun, sample, trajectory
 from tests.samplers.table import TABLE
 from tests.support.tiers import full
 
@@ -21,8 +21,8 @@ rows = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 stochastic = pytest.mark.parametrize("row", [row for row in TABLE if row.stochastic], ids=lambda row: row.name)
 ordered = pytest.mark.parametrize("row", [row for row in TABLE if row.order], ids=lambda row: row.name)
 
-MIXTURE = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], [0.04, 0.02, 0.09])
-DENOISE = partial(toy.denoiser, MIXTURE)
+MIXTURE = gaussian_mixture.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], [0.04, 0.02, 0.09])
+DENOISE = partial(gaussian_mixture.denoiser, MIXTURE)
 SIGMAS = grids.karras(8)
 KEY = jax.random.key(3)
 NOT_IN_FLOAT32 = ([2.0, 1.0, 1 - 1e-9, 0.5, 0.0], [1.0, 1e-50, 0.0], [1e39, 1.0, 0.0])
@@ -119,6 +119,23 @@ def test_gradient_is_finite(row):
     assert gradient != 0
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.5])
+def test_ddim_has_a_slope_by_every_level(eta, x64):
+    """Also by the last, 0: of grids that are learned. By central differences, and at eta = 0 by Euler's method."""
+
+    def end(sampler, sigmas):
+        return jnp.sum(sample(sampler, DENOISE, start(4, jnp.float64), sigmas, key=KEY) ** 2)
+
+    levels = jnp.array([3.0, 1.0, 0.3, 0.0])
+    slope = jax.jit(jax.grad(partial(end, ddim(eta))))(levels)
+    shift = 1e-5 * jnp.eye(4)[:3]
+    rise = jax.vmap(lambda shift: end(ddim(eta), levels + shift) - end(ddim(eta), levels - shift))(shift)
+    np.testing.assert_allclose(slope[:3], rise / 2e-5, rtol=1e-6)
+    assert np.isfinite(slope[3])
+    if eta == 0:
+        np.testing.assert_allclose(slope, jax.jit(jax.grad(partial(end, euler())))(levels), rtol=1e-9)
+
+
 @rows
 def test_compiles_the_denoiser_no_more_often_for_more_steps(row):
     def traces(num_steps):
@@ -158,7 +175,7 @@ def test_state_is_float32_when_the_network_is_not(row):
     assert jax.eval_shape(run, start(2, jnp.bfloat16)).dtype == jnp.float32
 
 
-WIDE = partial(toy.denoiser, MIXTURE._replace(variances=np.full(3, 0.25)))
+WIDE = partial(gaussian_mixture.denoiser, MIXTURE._replace(variances=np.full(3, 0.25)))
 
 
 @cache

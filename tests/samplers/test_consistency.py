@@ -52,7 +52,7 @@ def test_nothing_is_clipped_unless_asked():
     np.testing.assert_array_equal(run(clip(F)), jnp.clip(run(F), -1, 1))
 
 
-def test_points_beside_the_ends():
+def test_points_next_to_the_ends():
     assert time_points().tolist() == [80.0, 0.002]
     assert time_points([0.0021], sigma_max=5.0).tolist() == [5.0, 0.0021, 0.002]
     assert time_points((0.8,), sigma_min=0.0).tolist() == [80.0, 0.8, 0.0]

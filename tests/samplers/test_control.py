@@ -7,22 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import flow, guidance, toy
-from jaxdiff import sde as sdes
-from jaxdiff.known import colour_basis, directions, grey, grey_mask, pixels
-from jaxdiff.latents import slerp
-from jaxdiff.samplers import correction, impute, in_turn, predictor, sample
+from jaxdiff import gaussian_mixture, guidance, probability_flow, process
+from jaxdiff.editing import directions, grey, pixels, slerp
+from jaxdiff.editing.linear_measurement import grey_mask
+from jaxdiff.samplers import correction, impute, predictor, predictor_corrector, sample
 from jaxdiff.samplers.langevin import annealed
 from jaxdiff.samplers.predictors import reverse_diffusion
 from jaxdiff.types import expand
+from tests.support.colour_basis import colour_basis
 
-SDES = {"vp": sdes.vp(beta_max=8.0), "subvp": sdes.subvp(), "ve": sdes.ve(sigma_max=10.0)}
-GAUSSIAN = toy.mixture([[0.5, -1.0]], [1.0], 0.25)
-PAIR = toy.mixture([[-1.0, 0.5], [1.5, 0.0]], [0.3, 0.7], 0.1)
+SDES = {"vp": process.sde.vp(beta_max=8.0), "subvp": process.sde.subvp(), "ve": process.sde.ve(sigma_max=10.0)}
+GAUSSIAN = gaussian_mixture.mixture([[0.5, -1.0]], [1.0], 0.25)
+PAIR = gaussian_mixture.mixture([[-1.0, 0.5], [1.5, 0.0]], [0.3, 0.7], 0.1)
 
 
 def start(sde, num, steps):
-    return sdes.grid(sde, steps)[0] * jax.random.normal(jax.random.key(0), (num, 2))
+    return process.sde.grid(sde, steps)[0] * jax.random.normal(jax.random.key(0), (num, 2))
 
 
 @pytest.mark.optimised  # it runs for longer than it compiles
@@ -31,11 +31,15 @@ def start(sde, num, steps):
 )
 def test_what_is_known_stays_and_the_rest_is_drawn(sde):
     """Independent numbers: knowing the first, the second keeps its own mean and variance, within 3 standard errors."""
-    num, data, known = 4_000, jnp.full((4_000, 2), 0.8), pixels(jnp.array([1.0, 0.0]))
-    go = impute(predictor(sde, reverse_diffusion), data, known)
-    stay = impute(correction(sde, snr=0.03, step_size=annealed), data, known)
-    grid = sdes.grid(sde, 400)
-    run = jax.jit(lambda x, key: sample(in_turn(stay, go), partial(toy.denoiser, GAUSSIAN), x, grid, key=key))
+    num, data, measurement = 4_000, jnp.full((4_000, 2), 0.8), pixels(jnp.array([1.0, 0.0]))
+    predict = impute(predictor(sde, reverse_diffusion), data, measurement)
+    correct = impute(correction(sde, snr=0.03, step_size=annealed), data, measurement)
+    grid = process.sde.grid(sde, 400)
+    run = jax.jit(
+        lambda x, key: sample(
+            predictor_corrector(correct, predict), partial(gaussian_mixture.denoiser, GAUSSIAN), x, grid, key=key
+        )
+    )
     x = np.asarray(run(start(sde, num, 400), jax.random.key(1)), np.float64)
     np.testing.assert_allclose(x[:, 0], 0.8, rtol=1e-6)
     assert abs(x[:, 1].mean() + 1.0) < 3 * 0.5 / num**0.5
@@ -43,14 +47,14 @@ def test_what_is_known_stays_and_the_rest_is_drawn(sde):
 
 
 def test_all_known_is_the_data_and_none_known_is_the_plain_sampler():
-    sde, grid = SDES["vp"], sdes.grid(SDES["vp"], 12)
+    sde, grid = SDES["vp"], process.sde.grid(SDES["vp"], 12)
     plain, x, data = predictor(sde, reverse_diffusion), start(sde, 3, 12), jnp.ones((3, 2))
     noise = jax.random.normal(jax.random.key(2), (2, 12, 3, 2))
     run = lambda mask: sample(  # noqa: E731
-        impute(plain, data, pixels(mask)), partial(toy.denoiser, PAIR), x, grid, noise=(noise[0], noise[1])
+        impute(plain, data, pixels(mask)), partial(gaussian_mixture.denoiser, PAIR), x, grid, noise=(noise[0], noise[1])
     )
     np.testing.assert_array_equal(run(jnp.ones(2)), data)
-    same = sample(plain, partial(toy.denoiser, PAIR), x, grid, noise=noise[0])
+    same = sample(plain, partial(gaussian_mixture.denoiser, PAIR), x, grid, noise=noise[0])
     np.testing.assert_allclose(run(jnp.zeros(2)), same, rtol=1e-6)
 
 
@@ -62,7 +66,7 @@ def test_grey_comes_back_and_colour_is_drawn(x64):
     sampler = impute(predictor(SDES["ve"], reverse_diffusion), image, directions(grey_mask((2, 2, 3)), basis))
     x = 10.0 * jax.random.normal(jax.random.key(0), image.shape)
     denoise = lambda x, sigma: x / (1 + expand(sigma, x) ** 2)  # noqa: E731
-    run = jax.jit(lambda x, key: sample(sampler, denoise, x, sdes.grid(SDES["ve"], 24), key=key))
+    run = jax.jit(lambda x, key: sample(sampler, denoise, x, process.sde.grid(SDES["ve"], 24), key=key))
     found = run(x, jax.random.key(1))
     np.testing.assert_allclose(found.mean(-1), image.mean(-1), atol=1e-12)
     assert float(jnp.std(found - image)) > 0.1
@@ -73,16 +77,24 @@ def test_a_classifier_of_noisy_images_makes_the_conditional_score(x64):
     """With the mixture's own posterior the guided denoiser is that of the one component, at every level."""
 
     def log_posterior(x, sigma):
-        component = toy.mixture([[1.5, 0.0]], [1.0], 0.1)
-        return np.log(0.7) + toy.log_density(component, x, sigma) - toy.log_density(PAIR, x, sigma)
+        component = gaussian_mixture.mixture([[1.5, 0.0]], [1.0], 0.1)
+        return (
+            np.log(0.7)
+            + gaussian_mixture.log_density(component, x, sigma)
+            - gaussian_mixture.log_density(PAIR, x, sigma)
+        )
 
-    guided = guidance.classifier_guide(partial(toy.denoiser, PAIR), guidance.log_prob_gradient(log_posterior))
+    guided = guidance.classifier_guide(
+        partial(gaussian_mixture.denoiser, PAIR), guidance.log_prob_gradient(log_posterior)
+    )
     x, jitted = 3 * jax.random.normal(jax.random.key(0), (50, 2)), jax.jit(guided)
     for sigma in (0.05, 0.7, 4.0):
-        expected = toy.denoiser(toy.mixture([[1.5, 0.0]], [1.0], 0.1), x, jnp.asarray(sigma))
+        expected = gaussian_mixture.denoiser(gaussian_mixture.mixture([[1.5, 0.0]], [1.0], 0.1), x, jnp.asarray(sigma))
         np.testing.assert_allclose(jitted(x, jnp.asarray(sigma)), expected, rtol=1e-7, atol=1e-9)
     sde = SDES["vp"]
-    run = jax.jit(lambda x, key: sample(predictor(sde, reverse_diffusion), guided, x, sdes.grid(sde, 400), key=key))
+    run = jax.jit(
+        lambda x, key: sample(predictor(sde, reverse_diffusion), guided, x, process.sde.grid(sde, 400), key=key)
+    )
     drawn = np.asarray(run(start(sde, 4_000, 400), jax.random.key(1)))
     assert np.all(np.abs(drawn.mean(0) - [1.5, 0.0]) < 3 * (0.1 / 4_000) ** 0.5)
 
@@ -90,19 +102,19 @@ def test_a_classifier_of_noisy_images_makes_the_conditional_score(x64):
 def test_between_two_images_by_their_encodings():
     """Ends of the path are the images themselves; between them it stays in the data."""
     sde, pair = SDES["vp"], jnp.array([[-1.0, 0.5], [1.5, 0.0]])
-    score = lambda x, t: sdes.score(sde, partial(toy.denoiser, PAIR), x, t)  # noqa: E731
+    score = lambda x, t: process.reverse_sde.score(sde, partial(gaussian_mixture.denoiser, PAIR), x, t)  # noqa: E731
 
     @jax.jit
     def between(pair):
-        there = flow.solve(sde, score, pair, 1e-3, 1.0)
-        z0, z1 = (jnp.broadcast_to(z, (5, 2)) for z in (there.x[:1], there.x[1:]))
-        back = flow.solve(sde, score, slerp(z0, z1, jnp.linspace(0.0, 1.0, 5)), 1.0, 1e-3)
-        return back.x, there.solved, back.solved
+        latent = probability_flow.solve(sde, score, pair, 1e-3, 1.0)
+        z0, z1 = (jnp.broadcast_to(z, (5, 2)) for z in (latent.x[:1], latent.x[1:]))
+        decoded = probability_flow.solve(sde, score, slerp(z0, z1, jnp.linspace(0.0, 1.0, 5)), 1.0, 1e-3)
+        return decoded.x, latent.solved, decoded.solved
 
     images, *solved = between(pair)
     assert all(bool(jnp.all(found)) for found in solved)
     np.testing.assert_allclose(images[jnp.array([0, 4])], pair, atol=1e-3)
-    assert bool(jnp.all(toy.log_density(PAIR, images, jnp.asarray(0.0)) > -12))
+    assert bool(jnp.all(gaussian_mixture.log_density(PAIR, images, jnp.asarray(0.0)) > -12))
 
 
 def test_slerp_keeps_to_the_sphere(x64):

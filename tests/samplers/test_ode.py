@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import grids, schedules, toy
+from jaxdiff import gaussian_mixture, grids
+from jaxdiff.process import schedules
 from jaxdiff.samplers import churn, euler, euler_step, heun, ode, sample, second_order_step
 
-MIXTURE = toy.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], [0.04, 0.02, 0.09])
-DENOISE = partial(toy.denoiser, MIXTURE)
+MIXTURE = gaussian_mixture.mixture([[-1.0, 0.3], [0.6, -0.5], [0.9, 0.9]], [0.5, 0.3, 0.2], [0.04, 0.02, 0.09])
+DENOISE = partial(gaussian_mixture.denoiser, MIXTURE)
 
 
 def start(num=5):

@@ -23,4 +23,4 @@ def taken(path, split="train"):
         by_class.setdefault(value if found.classes is None or value is None else found.classes[value], []).append(name)
     if found.classes and found.labels is not None:
         assert sorted(set(found.labels.tolist())) == list(range(len(found.classes)))
-    return by_class, {why: list(names) for why, names in found.choice.left_out.items()}
+    return by_class, {why: list(names) for why, names in found.selection.left_out.items()}

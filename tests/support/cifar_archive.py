@@ -34,7 +34,7 @@ def files(data, layout=CIFAR10):
 
 
 def pack(path, contents, folder=CIFAR10.folder):
-    """A .tar.gz of these files, as the authors' has: a folder and files beside the data. Returns its SHA-256."""
+    """A .tar.gz of these files, as the authors' has: a folder and files next to the data. Returns its SHA-256."""
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
         entry = tarfile.TarInfo(folder)
         entry.type = tarfile.DIRTYPE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cli, waiting
+from experiments.harness import cli, waiting
 
 ROOT = Path(__file__).parents[2]
 RUN_FILES = {"config.json", "metrics.jsonl", "checkpoints", "samples.png", "samples.npz", "report.json"}

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxdiff.train import ema, hosts, loop, sharding
+from jaxdiff.train import ema, fully_sharded, hosts, loop, sharding
 from jaxdiff.train.state import create
 from jaxdiff.train.step import train_step
 
@@ -70,20 +70,20 @@ def build(rounds=1):
 def run(workdir, fsdp, stop=-1):
     """Train to the end, or to the signal."""
     step, make = build()
-    state = sharding.made(sharding.data_mesh(fsdp), make, jax.random.key(0))
+    state = fully_sharded.init_sharded(sharding.data_mesh(fsdp), make, jax.random.key(0))
     batches = Batches(jax.process_index(), jax.process_count(), stop)
-    budget = loop.Budget(STEPS, steps_per_dispatch=2, log_every=2, checkpoint_every=6)
-    state = loop.fit(step, state, batches, jax.random.key(7), budget, Path(workdir), {}, print, fsdp)
+    schedule = loop.TrainSchedule(STEPS, steps_per_dispatch=2, log_every=2, checkpoint_every=6)
+    state = loop.fit(step, state, batches, jax.random.key(7), schedule, Path(workdir), {}, print, fsdp)
     shards = {name: leaf.addressable_shards[0].data.shape for name, leaf in state.params.items()}
     print(json.dumps({"devices": jax.device_count(), "step": int(state.step), "shards": shards}))
-    hosts.wait()
+    hosts.barrier()
 
 
 def main(runs, port=None, num=1, host=0):
     if port:
-        hosts.start(f"localhost:{port}", int(num), int(host))
-    for told in json.loads(runs):
-        run(*told)
+        hosts.initialize(f"localhost:{port}", int(num), int(host))
+    for arguments in json.loads(runs):
+        run(*arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from jaxdiff.nets.inception import InceptionV3
+from jaxdiff.nets.features.inception import InceptionV3
 
 NET = InceptionV3(side=75)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 9, 10, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The smallest system that trains: a mean fitted by least squares, and batches that turn bad when they are told to."""
+"""The smallest system that trains: a mean fitted by least squares, and batches that turn bad on request."""
 
 import jax
 import jax.numpy as jnp

@@ -15,11 +15,13 @@ def picture(step, state):
     return np.full((4, 4, 3), step, np.uint8)
 
 
-def train(folder, num_steps, monitors=(), look=None, said=None, **budget):
+def train(folder, num_steps, monitors=(), preview=None, said=None, **schedule):
     step, state = make()
-    budget = loop.Budget(num_steps, **{"log_every": 2, "checkpoint_every": 4, **budget})
+    schedule = loop.TrainSchedule(num_steps, **{"log_every": 2, "checkpoint_every": 4, **schedule})
     report = (lambda line: None) if said is None else said.append
-    return loop.fit(step, state, Poisoned(), KEY, budget, folder, {"a": 1}, report, monitors=monitors, look=look)
+    return loop.fit(
+        step, state, Poisoned(), KEY, schedule, folder, {"a": 1}, report, monitors=monitors, preview=preview
+    )
 
 
 def lines(folder):
@@ -41,12 +43,12 @@ def events(path):
 
 
 def shown(folder):
-    """[(step, tag, value)] as TensorBoard shows them: a restart hides what was told of its step and later."""
+    """[(step, tag, value)] as TensorBoard shows them: a restart hides what was written of its step and later."""
     kept = []
     for path in sorted(folder.iterdir()):
         for event in events(path):
             if event.session_log.status == SessionLog.START:
-                kept = [told for told in kept if told[0] < event.step]
+                kept = [line for line in kept if line[0] < event.step]
             kept += [(event.step, value.tag, value) for value in event.summary.value]
     return kept
 

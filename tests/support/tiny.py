@@ -1,4 +1,4 @@
-"""Networks that compile in a second, in the place of the experiments' own where a test is not about the network."""
+"""Networks that compile in a second, instead of the experiments' own where a test is not about the network."""
 
 import contextlib
 from typing import Any
@@ -7,12 +7,12 @@ import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
-from experiments import edm_recipes
+from experiments.systems import edm_recipes
 from jaxdiff import augment
 
 
 class Pixelwise(nn.Module):
-    """Every pixel by itself, beside what the whole image is told: its time, its class, its augmentation."""
+    """Every pixel by itself, with the conditioning of the whole image: its time, its class, its augmentation."""
 
     out_channels: int = 1
     label_dim: int = 0
@@ -24,16 +24,16 @@ class Pixelwise(nn.Module):
 
     @nn.compact
     def __call__(self, x, noise_labels, class_labels=None, augment_labels=None, train=False):
-        told = jnp.asarray(noise_labels, x.dtype).reshape(-1, 1) / 1_000
+        embedded = jnp.asarray(noise_labels, x.dtype).reshape(-1, 1) / 1_000
         for labels, size in ((class_labels, self.label_dim), (augment_labels, self.augment_dim)):
             if size:
-                told = told + nn.Dense(1)(jnp.zeros((1, size)) if labels is None else labels)
-        h = nn.silu(nn.Dense(4, dtype=self.dtype)(x) + told[:, None, None, :])
+                embedded = embedded + nn.Dense(1)(jnp.zeros((1, size)) if labels is None else labels)
+        h = nn.silu(nn.Dense(4, dtype=self.dtype)(x) + embedded[:, None, None, :])
         return nn.Dense(self.out_channels, dtype=self.dtype)(h)
 
 
 class Generator(nn.Module):
-    """Pixelwise, told a latent too."""
+    """Pixelwise, with a latent."""
 
     latent_dim: int
     out_channels: int
@@ -81,19 +81,17 @@ def adversaries(config, width, shape, **others):
 
 
 def of_gan_options(options):
-    """In the place of `interop.ddgan.network`."""
+    """In the place of `ddgan.network`."""
     return Generator(options.nz, options.num_channels)
 
 
 NETWORKS = {
-    "experiments.edm_digits.SongUNet": song,
-    "experiments.ddpm_digits.SongUNet": song,
-    "experiments.score_sde_digits.SongUNet": song,
-    "experiments.edm_recipes.network": of_recipe,
+    "experiments.systems.digits_unet.SongUNet": song,
+    "experiments.systems.edm_recipes.network": of_recipe,
     "experiments.ddpm_cifar.GuidedUNet": guided,
-    "experiments.score_sde_cifar.published.network": of_options,
-    "experiments.ddgan.digit_networks": adversaries,
-    "experiments.ddgan_cifar.published.network": of_gan_options,
+    "jaxdiff.interop.score_sde.network": of_options,
+    "experiments.systems.ddgan.digit_networks": adversaries,
+    "jaxdiff.interop.ddgan.network": of_gan_options,
     "experiments.ddgan_cifar.Discriminator": lambda channels, width: Discriminator(),
 }
 """Where the experiments name their networks; those of dense layers stay as they are."""

@@ -1,4 +1,4 @@
-"""A small training run as a process of its own, told when to die: python -m tests.support.tiny_run WORKDIR [MOMENT].
+"""A small training run as a process of its own, killed on request: python -m tests.support.tiny_run WORKDIR [MOMENT].
 
 MOMENT is `data:N` or `save:N`: the process dies while it waits for batch N (a step is then in flight), or while
 the save of step N is being written; `term:N` sends SIGTERM instead, at batch N.
@@ -77,8 +77,8 @@ def main(workdir, moment="never:0"):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         Checkpoints.save = save_and_die
-    budget = loop.Budget(STEPS, steps_per_dispatch=3, log_every=4, checkpoint_every=EVERY, keep_last=2)
-    state = loop.fit(step, state, batches, jax.random.key(7), budget, Path(workdir), {"tiny": True}, report=print)
+    schedule = loop.TrainSchedule(STEPS, steps_per_dispatch=3, log_every=4, checkpoint_every=EVERY, keep_last=2)
+    state = loop.fit(step, state, batches, jax.random.key(7), schedule, Path(workdir), {"tiny": True}, report=print)
     if int(state.step) == STEPS:
         leaves = jax.tree.leaves(state)
         np.savez(Path(workdir) / "final.npz", *[np.asarray(leaf) for leaf in leaves])

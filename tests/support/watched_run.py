@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import draw, stages
-from experiments.system import System
+from experiments.harness import experiment, generate, training
+from experiments.harness.system import System
 from jaxdiff import precond
 from jaxdiff.data.pipeline import ArraySource
-from jaxdiff.losses import edm_loss, lognormal_sigma
+from jaxdiff.losses import edm_loss
+from jaxdiff.timesteps import lognormal_sigma
 from jaxdiff.train import hosts, sharding
 
-CONFIG = stages.Training(
+CONFIG = training.Training(
     num_samples=80,
     steps=6,
     batch_size=24,
@@ -55,7 +56,7 @@ def system(classes=10):
         noise = jax.random.normal(key, x0.shape)
         return edm_loss(denoiser(params, batch["label"] if classes else None), x0, sigma, noise, sigma_data=0.5)
 
-    return System(init, loss, denoiser, row, partial(draw.edm_sampling, row), (4, 4, 1), classes)
+    return System(init, loss, denoiser, row, partial(generate.edm_sampling, row), (4, 4, 1), classes)
 
 
 def source():
@@ -65,17 +66,17 @@ def source():
 
 
 def train(config, classes=10):
-    return stages.train(config, system(classes), source(), stages.check(config))
+    return training.train(config, system(classes), source(), training.check(config))
 
 
 def main(workdir, fsdp, port=None, num=1, host=0):
     if port:
-        hosts.start(f"localhost:{port}", int(num), int(host))
+        hosts.initialize(f"localhost:{port}", int(num), int(host))
     config = replace(CONFIG, workdir=Path(workdir), fsdp=int(fsdp))
-    params = sharding.whole(train(config).ema)
-    if hosts.first():  # as at the end of an experiment: by itself
-        stages.sample(config, system(), system().sampling(config.num_steps), params, config.workdir)
-    hosts.wait()
+    params = sharding.to_host(train(config).ema)
+    if hosts.is_primary():  # as at the end of an experiment: by itself
+        experiment.sample(config, system(), system().sampling(config.num_steps), params, config.workdir)
+    hosts.barrier()
 
 
 if __name__ == "__main__":

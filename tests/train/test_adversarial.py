@@ -2,6 +2,7 @@
 
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,15 +10,17 @@ import optax
 import pytest
 
 from benchmarks.adversarial import parts
-from experiments import ddgan, ddgan_cifar
-from jaxdiff import betas as chains
+from experiments import ddgan_cifar
+from experiments.systems import ddgan
+from jaxdiff import process
 from jaxdiff.data import pipeline
-from jaxdiff.losses import ddgan_process
-from jaxdiff.nets.ddgan import Generator
-from jaxdiff.nets.ddgan_discriminator import Discriminator
+from jaxdiff.nets.ddgan.discriminator import Discriminator
+from jaxdiff.nets.ddgan.generator import Generator
 from jaxdiff.train import loop
-from jaxdiff.train.adversarial import Networks, adversarial_step, average, cosine_by_epoch, create, drawn
+from jaxdiff.train.adversarial import Networks, adversarial_step, create, draw_examples
 from jaxdiff.train.checkpoint import Checkpoints
+from jaxdiff.train.ema import constant_decay
+from jaxdiff.train.learning_rates import cosine_by_epoch
 from tests.support.tiers import full
 
 KEY, LATENT, DIM = jax.random.key(0), 3, 2
@@ -39,24 +42,24 @@ def make(num_steps=4, latent_dim=LATENT, **kwargs):
     normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
     params = Networks({"w": normal(DIM + latent_dim + 1, DIM)}, {"a": normal(2 * DIM + 1, 5), "b": normal(5)})
     optimizers = Networks(optax.adam(1e-2, b1=0.5, b2=0.9), optax.adam(2e-2, b1=0.5, b2=0.9))
-    process = ddgan_process.process(chains.vp(num_steps))
-    arguments = {"draw": drawn(num_steps, latent_dim), "beta": average(0.9), "gamma": 0.5} | kwargs
+    chain = process.ddgan.discretize(process.betas.vp(num_steps))
+    arguments = {"draw": draw_examples(num_steps, latent_dim), "beta": constant_decay(0.9), "gamma": 0.5} | kwargs
     networks = (arguments.pop("generator", generator), arguments.pop("discriminator", discriminator))
-    return adversarial_step(*networks, optimizers, process, **arguments), create(params, optimizers), optimizers
+    return adversarial_step(*networks, optimizers, chain, **arguments), create(params, optimizers), optimizers
 
 
-def by_hand(state, optimizers, gamma, num_steps=4, latent_dim=LATENT, then=ddgan_process.posterior):
+def by_hand(state, optimizers, gamma, num_steps=4, latent_dim=LATENT, transition=process.ddgan.sample_posterior):
     """The state after one step, written out."""
-    process = ddgan_process.process(chains.vp(num_steps))
-    x0, for_d, for_g = drawn(num_steps, latent_dim)(jax.random.fold_in(KEY, state.step), BATCH)
+    chain = process.ddgan.discretize(process.betas.vp(num_steps))
+    x0, for_d, for_g = draw_examples(num_steps, latent_dim)(jax.random.fold_in(KEY, state.step), BATCH)
     softplus = lambda a: jnp.log(1 + jnp.exp(a))  # noqa: E731
     g, d = state.params
 
     def fake(g, x, draws):
-        return then(process, generator(g, x, draws.t, draws.latent), x, draws.t, draws.noise_posterior)
+        return transition(chain, generator(g, x, draws.t, draws.latent), x, draws.t, draws.noise_posterior)
 
     def d_loss(d):
-        x_prev, x = ddgan_process.pair(process, x0, for_d.t, for_d.noise_prev, for_d.noise)
+        x_prev, x = process.ddgan.pair(chain, x0, for_d.t, for_d.noise_prev, for_d.noise)
         one = lambda x_prev, t, x: discriminator(d, x_prev[None], x[None], t[None])[0]  # noqa: E731
         slope = jax.vmap(jax.grad(one))(x_prev, for_d.t, x)
         loss = softplus(-discriminator(d, x_prev, x, for_d.t)) + softplus(
@@ -68,7 +71,7 @@ def by_hand(state, optimizers, gamma, num_steps=4, latent_dim=LATENT, then=ddgan
     moved = optax.apply_updates(d, updates)
 
     def g_loss(g):
-        _, x = ddgan_process.pair(process, x0, for_g.t, for_g.noise_prev, for_g.noise)
+        _, x = process.ddgan.pair(chain, x0, for_g.t, for_g.noise_prev, for_g.noise)
         return jnp.mean(softplus(-discriminator(moved, fake(g, x, for_g), x, for_g.t)))
 
     updates, g_state = optimizers.generator.update(jax.grad(g_loss)(g), state.opt_state.generator, g)
@@ -76,7 +79,7 @@ def by_hand(state, optimizers, gamma, num_steps=4, latent_dim=LATENT, then=ddgan
 
 
 def assert_close(found, expected, rtol=1e-4):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6), found, expected)
+    chex.assert_trees_all_close(found, expected, rtol=rtol, atol=1e-6)
 
 
 ablations = pytest.mark.parametrize(
@@ -85,7 +88,7 @@ ablations = pytest.mark.parametrize(
         pytest.param({}, id=""),
         pytest.param({"num_steps": 1}, id="one-shot", marks=pytest.mark.full),
         pytest.param({"latent_dim": 0}, id="no-latent", marks=pytest.mark.full),
-        pytest.param({"then": ddgan_process.direct}, id="direct"),
+        pytest.param({"transition": process.ddgan.direct}, id="direct"),
     ],
 )
 
@@ -126,9 +129,9 @@ def test_lazy_at_every_step_is_not_lazy():
 def test_accumulation_is_the_whole_batch_to_rounding(r1_every):
     """The draws are made for the whole batch, so that nothing but the order of sums depends on it."""
     (whole, state, _), (parts, _, _) = make(r1_every=r1_every), make(r1_every=r1_every, rounds=4)
-    (moved, metrics), (again, beside) = (jax.jit(step)(state, KEY, BATCH) for step in (whole, parts))
+    (moved, metrics), (again, accumulated) = (jax.jit(step)(state, KEY, BATCH) for step in (whole, parts))
     assert_close(again, moved)
-    assert_close(beside, metrics)
+    assert_close(accumulated, metrics)
 
 
 def test_the_average_starts_as_a_copy_of_the_first_update():
@@ -136,7 +139,7 @@ def test_the_average_starts_as_a_copy_of_the_first_update():
     run = jax.jit(step)
     first, _ = run(state, KEY, BATCH)
     second, _ = run(first, KEY, BATCH)
-    jax.tree.map(np.testing.assert_array_equal, first.ema, first.params.generator)
+    chex.assert_trees_all_equal(first.ema, first.params.generator)
     assert_close(second.ema["w"], 0.9 * first.ema["w"] + 0.1 * second.params.generator["w"])
 
 
@@ -147,7 +150,7 @@ def test_the_discriminator_alone_is_named_where_it_is_not_finite():
     assert not np.isfinite(metrics["discriminator_grad_norm"])
     assert np.isfinite(metrics["generator_loss"])
     assert np.isfinite(metrics["generator_grad_norm"])
-    jax.tree.map(np.testing.assert_array_equal, moved[1:], state[1:])
+    chex.assert_trees_all_equal(moved[1:], state[1:])
     assert int(moved.step) == 1
 
 
@@ -155,7 +158,7 @@ def test_a_broken_generator_moves_the_discriminator_neither():
     step, state, _ = make(generator=lambda params, x, t, latent: generator(params, x, t, latent) + jnp.nan)
     moved, metrics = jax.jit(step)(state, KEY, BATCH)
     assert np.isnan(metrics["generator_loss"])
-    jax.tree.map(np.testing.assert_array_equal, moved[1:], state[1:])
+    chex.assert_trees_all_equal(moved[1:], state[1:])
 
 
 class Poisoned:
@@ -177,10 +180,10 @@ class Poisoned:
 
 def test_training_stops_and_names_the_network(tmp_path):
     step, state, _ = make()
-    budget = loop.Budget(20, log_every=2, checkpoint_every=2)
+    schedule = loop.TrainSchedule(20, log_every=2, checkpoint_every=2)
     match = r"discriminator_loss=nan.* at step 5; the last good checkpoint is step 4"
     with pytest.raises(loop.TrainingDiverged, match=match):
-        loop.fit(step, state, Poisoned(), KEY, budget, tmp_path, report=lambda line: None)
+        loop.fit(step, state, Poisoned(), KEY, schedule, tmp_path, report=lambda line: None)
     restored = Checkpoints(tmp_path).restore(make()[1])
     assert restored.step == 4
     assert jax.tree.all(jax.tree.map(lambda a: bool(jnp.all(jnp.isfinite(a))), restored.state))
@@ -191,7 +194,7 @@ def test_training_stops_and_names_the_network(tmp_path):
     [
         ({"discriminator": lambda *inputs: discriminator(*inputs) / 0.0}, "discriminator_loss=nan", None),
         ({"gamma": float("inf")}, "discriminator_loss=", "generator"),
-        ({"then": lambda process, *inputs: inputs[0] * jnp.inf}, "generator_loss=", None),
+        ({"transition": lambda chain, *inputs: inputs[0] * jnp.inf}, "generator_loss=", None),
     ],
     ids=["logits", "R1", "fakes"],
 )
@@ -200,7 +203,7 @@ def test_what_is_not_finite_is_named_and_nothing_else(broken, named, other, tmp_
     step, state, _ = make(**broken)
     source = pipeline.batches(pipeline.ArraySource(image=np.ones((8, DIM), np.float32)), 8, 0)
     with pytest.raises(loop.TrainingDiverged, match=rf"{named}.* at step 0; the last good checkpoint is none") as said:
-        loop.fit(step, state, source, KEY, loop.Budget(4, log_every=1), tmp_path, report=lambda line: None)
+        loop.fit(step, state, source, KEY, loop.TrainSchedule(4, log_every=1), tmp_path, report=lambda line: None)
     assert other is None or other not in str(said.value)
 
 
@@ -210,14 +213,14 @@ def test_a_resumed_pair_of_networks_is_the_unbroken_one(tmp_path):
 
     def train(folder, num_steps):
         step, state, _ = make(r1_every=3)
-        budget = loop.Budget(num_steps, log_every=2, checkpoint_every=4)
+        schedule = loop.TrainSchedule(num_steps, log_every=2, checkpoint_every=4)
         lines = []
-        return loop.fit(step, state, pipeline.batches(source, 8, 0), KEY, budget, folder, report=lines.append), lines
+        return loop.fit(step, state, pipeline.batches(source, 8, 0), KEY, schedule, folder, report=lines.append), lines
 
     unbroken, _ = train(tmp_path / "unbroken", 10)
     train(tmp_path / "broken", 5)
     resumed, lines = train(tmp_path / "broken", 10)
-    jax.tree.map(np.testing.assert_array_equal, resumed, unbroken)
+    chex.assert_trees_all_equal(resumed, unbroken)
     assert lines[0] == "resuming from step 5"
     assert any("discriminator_loss 1." in line and "generator_loss" in line for line in lines)
     last = json.loads((tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()[-1])
@@ -230,7 +233,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="gamma must be at least 0, got -1"):
         make(gamma=-1)
     with pytest.raises(ValueError, match=r"decay must be in \[0, 1\], got 1.5"):
-        average(1.5)
+        constant_decay(1.5)
     with pytest.raises(ValueError, match="steps_per_epoch must be at least 1, got 0"):
         cosine_by_epoch(1e-4, 0, 10)
     step, state, _ = make(discriminator=lambda *inputs: discriminator(*inputs)[:, None])

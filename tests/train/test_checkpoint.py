@@ -1,15 +1,16 @@
-"""Checkpoints beside a reader, a donated state, another state, a disk that is full."""
+"""Checkpoints with a reader, a donated state, another state, a disk that is full."""
 
 import os
 import resource
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff.train import place
+from jaxdiff.train import paths
 from jaxdiff.train.checkpoint import CheckpointError, Checkpoints
 
 
@@ -39,11 +40,11 @@ def spoil(folder, step):
     shutil.copytree(other / "checkpoints" / "5" / "state", source)
 
 
-def test_what_is_saved_comes_back_with_what_lay_beside(tmp_path):
+def test_what_is_saved_comes_back_with_what_lay_next_to_it(tmp_path):
     saved(tmp_path, [1, 2])
     restored = Checkpoints(tmp_path).restore(state())
     assert (restored.step, restored.extra) == (2, {"at": 2})
-    jax.tree.map(np.testing.assert_array_equal, restored.state, state(2))
+    chex.assert_trees_all_equal(restored.state, state(2))
 
 
 def test_no_checkpoint_is_none(tmp_path):
@@ -185,7 +186,7 @@ def test_other_odd_paths_work(tmp_path, name):
 
 
 def test_a_save_that_cannot_be_read_back_does_not_count(tmp_path, said, monkeypatch):
-    """Nor does it take the place of one that could, or fill the disk."""
+    """Nor does it displace one that could, or fill the disk."""
     folder = tmp_path / "x[1]"
     saved(tmp_path / "well", [1])
     (tmp_path / "well").rename(folder)
@@ -194,7 +195,7 @@ def test_a_save_that_cannot_be_read_back_does_not_count(tmp_path, said, monkeypa
     with pytest.raises(ValueError, match="cannot be read back"):
         moved.save(2, state(2), {})
     assert os.listdir(folder / "checkpoints") == ["1"]
-    monkeypatch.setattr(place, "check_readable", lambda path: None)
+    monkeypatch.setattr(paths, "check_readable", lambda path: None)
     checkpoints = Checkpoints(folder, keep_last=1, report=said.append)
     for step in (2, 3):
         checkpoints.save(step, state(step), {})

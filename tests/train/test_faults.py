@@ -1,4 +1,4 @@
-"""What happens to a run that is killed, told to stop, or finds its newest checkpoint damaged.
+"""What happens to a run that is killed, asked to stop, or finds its newest checkpoint damaged.
 
 What ends a process is asked of processes; a run that goes on, or has nothing happen to it, is one in this process.
 """
@@ -80,9 +80,9 @@ def test_damaged_checkpoint_is_reported_and_the_one_before_used(tmp_path, unbrok
     damage(kind, tmp_path / "run" / "checkpoints" / str(newest))
     (tmp_path / "run" / "final.npz").unlink()
     tiny_run.main(tmp_path / "run")
-    told = capsys.readouterr().out
-    assert f"checkpoint {newest} is damaged" in told
-    assert "resuming from step" in told
+    printed = capsys.readouterr().out
+    assert f"checkpoint {newest} is damaged" in printed
+    assert "resuming from step" in printed
     assert (tmp_path / "run" / "damaged" / str(newest)).exists(), "nothing is ever lost"
     assert_same(tmp_path / "run", unbroken)
 

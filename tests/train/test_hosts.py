@@ -21,8 +21,8 @@ def launch(runs, devices, *place):
     for folder, *_ in runs:
         folder.mkdir(exist_ok=True)
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
-    told = json.dumps([[str(folder), *rest] for folder, *rest in runs])
-    command = [sys.executable, "-m", "tests.support.hosts_run", told, *map(str, place)]
+    arguments = json.dumps([[str(folder), *rest] for folder, *rest in runs])
+    command = [sys.executable, "-m", "tests.support.hosts_run", arguments, *map(str, place)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **flags}, stdout=pipe, stderr=pipe, text=True)
 
@@ -42,7 +42,7 @@ def ended(process):
 
 
 def together(folder, fsdp):
-    """Two processes with four devices each: a run to the end, and one of which process 1 is told to stop."""
+    """Two processes with four devices each: a run to the end, and one of which process 1 is asked to stop."""
     with socket.socket() as found:
         found.bind(("localhost", 0))
         port = found.getsockname()[1]
@@ -75,7 +75,7 @@ def eight(tmp_path_factory):
     base = tmp_path_factory.mktemp("eight")
     runs = {"1": (base / "1", 1, -1), "8": (base / "8", 8, -1), "2": (base / "2", 2, -1), "stop": (base / "stop", 8, 5)}
     found = ended(launch(runs.values(), 8))
-    return {name: (run[0], *told) for (name, run), told in zip(runs.items(), found, strict=True)}
+    return {name: (run[0], *answers) for (name, run), answers in zip(runs.items(), found, strict=True)}
 
 
 @pytest.mark.parametrize(("fsdp", "width"), full((1, 64), (8, 8), (2, 32)))
@@ -88,7 +88,7 @@ def test_eight_devices_give_the_losses_of_one(eight, one, fsdp, width):
 
 @pytest.mark.parametrize("fsdp", [8, *full(1)])
 def test_two_processes_give_the_losses_of_one(tmp_path, one, fsdp, capsys):
-    """And stop together where one of them is told to, and go on from there on one device."""
+    """And stop together where one of them is asked to, and go on from there on one device."""
     whole, stopped = together(tmp_path, fsdp)
     assert [said["devices"] for _, said in whole] == [8, 8]
     assert deviation(tmp_path / "two", one) < 1e-5
@@ -103,7 +103,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path, one, fsdp, capsys):
 
 @pytest.mark.parametrize("devices", full(1, 2, 4))
 def test_a_checkpoint_of_eight_is_restored_on_fewer(tmp_path, eight, one, devices, capsys):
-    """Cut over eight devices, told to stop, and gone on with, cut over fewer; on one in this process."""
+    """Sharded over eight devices, asked to stop, and gone on with, sharded over fewer; on one in this process."""
     folder, reported, _ = eight["stop"]
     assert "stopped at step 6" in reported
     shutil.copytree(folder, tmp_path / "run")

@@ -18,9 +18,9 @@ from jaxdiff.data import pipeline
 from jaxdiff.train import ema, hosts, loop, sharding
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.train.checksums import checksums
-from jaxdiff.train.monitor import Opening
+from jaxdiff.train.monitor import MonitorFactory
 from jaxdiff.train.state import create
-from jaxdiff.train.step import many_steps, train_step
+from jaxdiff.train.step import scan_steps, train_step
 from tests.support import tiny_run
 from tests.support.least_squares import KEY, Poisoned, make, square_loss
 
@@ -61,7 +61,7 @@ def test_accumulation_gives_each_part_a_key_and_every_nth_example():
 def test_many_steps_are_single_steps_in_a_row():
     step, state = make(lambda params, key, batch: square_loss(params, key, batch) * jax.random.uniform(key))
     batches = jax.random.normal(KEY, (3, 4, 3))
-    together, metrics = jax.jit(many_steps(step))(state, KEY, {"x": batches})
+    together, metrics = jax.jit(scan_steps(step))(state, KEY, {"x": batches})
     for batch in batches:
         state, single = step(state, KEY, {"x": batch})
     np.testing.assert_allclose(together.params["w"], state.params["w"], rtol=1e-6)
@@ -79,9 +79,9 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_count():
 
 def test_training_stops_on_a_loss_that_is_not_finite(tmp_path):
     step, state = make()
-    budget = loop.Budget(20, steps_per_dispatch=2, log_every=4, checkpoint_every=4)
+    schedule = loop.TrainSchedule(20, steps_per_dispatch=2, log_every=4, checkpoint_every=4)
     with pytest.raises(loop.TrainingDiverged, match=r"loss=nan.* at step 9; .*checkpoint is step 8.*learning rate"):
-        loop.fit(step, state, Poisoned(bad=10), KEY, budget, tmp_path, report=lambda line: None)
+        loop.fit(step, state, Poisoned(bad=10), KEY, schedule, tmp_path, report=lambda line: None)
     restored = Checkpoints(tmp_path).restore(state)
     assert restored.step == 8
     assert np.all(np.isfinite(restored.state.params["w"]))
@@ -92,9 +92,9 @@ def test_an_update_that_is_not_finite_is_never_saved(tmp_path):
     optimizer = optax.sgd(lambda count: jnp.where(count < 5, 0.1, jnp.nan))
     step = train_step(square_loss, optimizer, lambda step: jnp.array(0.5))
     state = create({"w": jnp.zeros(3)}, optimizer)
-    budget = loop.Budget(20, log_every=3, checkpoint_every=3)
+    schedule = loop.TrainSchedule(20, log_every=3, checkpoint_every=3)
     with pytest.raises(loop.TrainingDiverged, match=r"update_norm=nan at step 5; .*checkpoint is step 3"):
-        loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
+        loop.fit(step, state, Poisoned(bad=-1), KEY, schedule, tmp_path, report=lambda line: None)
     restored = Checkpoints(tmp_path).restore(create({"w": jnp.zeros(3)}, optimizer))
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(restored.state))
 
@@ -107,10 +107,10 @@ def test_the_loop_compiles_once(tmp_path):
         return square_loss(params, key, batch)
 
     step, state = make(loss)
-    budget = loop.Budget(12, steps_per_dispatch=3, log_every=6, checkpoint_every=6)
+    schedule = loop.TrainSchedule(12, steps_per_dispatch=3, log_every=6, checkpoint_every=6)
     # Nothing is moved but by name; that nothing is read implicitly bites on accelerators only, hence the spy below.
     with jax.transfer_guard("disallow"):
-        state = loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
+        state = loop.fit(step, state, Poisoned(bad=-1), KEY, schedule, tmp_path, report=lambda line: None)
     assert int(state.step) == 12
     assert len(traces) == 1
 
@@ -156,19 +156,19 @@ def test_the_host_waits_for_the_device_only_to_log(tmp_path, reads, log_every, w
     """Transfer guards do not bite on CPUs, hence the spy; the last step is left out, since it is saved."""
     at = {}
 
-    class Watching(Poisoned):
+    class Counting(Poisoned):
         def __next__(self):
             at[self.count] = len(reads)  # reads before batch number `count` was asked for
             return super().__next__()
 
-    def look(step, state):
+    def preview(step, state):
         return np.full((2, 2, 3), state.ema["w"][0] > 0, np.uint8)
 
     step, state = make()
-    budget = loop.Budget(6, log_every=log_every, checkpoint_every=6, grid_every=int(watched))
-    told = SimpleNamespace(scalars=lambda *told: None, image=lambda *told: None, close=lambda: None)
-    monitors = [Opening("it", lambda done, config: told)] if watched else []
-    loop.fit(step, state, Watching(bad=-1), KEY, budget, tmp_path, None, lambda line: None, 1, monitors, look)
+    schedule = loop.TrainSchedule(6, log_every=log_every, checkpoint_every=6, grid_every=int(watched))
+    ignoring = SimpleNamespace(scalars=lambda *given: None, image=lambda *given: None, close=lambda: None)
+    monitors = [MonitorFactory("it", lambda done, config: ignoring)] if watched else []
+    loop.fit(step, state, Counting(bad=-1), KEY, schedule, tmp_path, None, lambda line: None, 1, monitors, preview)
     waited = [count for count in range(1, 6) if at[count] > at[count - 1]]
     assert waited == [count for count in range(1, 6) if count % log_every == 0]
 
@@ -188,7 +188,9 @@ def test_a_signal_between_dispatches_is_saved_too(tmp_path, monkeypatch, number)
     step, state = make()
     said = []
     try:
-        state = loop.fit(step, state, Poisoned(bad=-1), KEY, loop.Budget(20, log_every=3), tmp_path, report=said.append)
+        state = loop.fit(
+            step, state, Poisoned(bad=-1), KEY, loop.TrainSchedule(20, log_every=3), tmp_path, report=said.append
+        )
     finally:
         signal.signal(signal.Signals[number], before)
     assert Checkpoints(tmp_path).steps() == [int(state.step)] == [7]
@@ -218,7 +220,7 @@ def test_a_signal_during_the_last_save_does_not_break_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Checkpoints, "close", signal_and_close)
     step, state = make()
-    loop.fit(step, state, Poisoned(bad=-1), KEY, loop.Budget(4), tmp_path, report=lambda line: None)
+    loop.fit(step, state, Poisoned(bad=-1), KEY, loop.TrainSchedule(4), tmp_path, report=lambda line: None)
     monkeypatch.undo()
     assert Checkpoints(tmp_path).steps() == [4]
 
@@ -231,24 +233,24 @@ def test_a_run_goes_on_when_nothing_can_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(loop.MetricsFile, "write", fail)
     step, state = make()
     said = []
-    budget = loop.Budget(4, log_every=2, checkpoint_every=2)
-    state = loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=said.append)
+    schedule = loop.TrainSchedule(4, log_every=2, checkpoint_every=2)
+    state = loop.fit(step, state, Poisoned(bad=-1), KEY, schedule, tmp_path, report=said.append)
     assert int(state.step) == 4
     assert sum("no space left on device; training goes on" in line for line in said) == 4
     step, state = make()
-    assert int(loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path / "mute", report=fail).step) == 4
+    assert int(loop.fit(step, state, Poisoned(bad=-1), KEY, schedule, tmp_path / "mute", report=fail).step) == 4
 
 
 def test_donation_is_taken():
     step, state = make()
-    lowered = jax.jit(many_steps(step), donate_argnums=0).lower(state, KEY, {"x": jnp.zeros((1, 4, 3))})
+    lowered = jax.jit(scan_steps(step), donate_argnums=0).lower(state, KEY, {"x": jnp.zeros((1, 4, 3))})
     assert "donor" in lowered.as_text() or "aliasing" in lowered.as_text()
 
 
 def test_the_newest_checkpoints_are_kept(tmp_path):
     step, state = make()
-    budget = loop.Budget(12, log_every=3, checkpoint_every=3, keep_last=2)
-    loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
+    schedule = loop.TrainSchedule(12, log_every=3, checkpoint_every=3, keep_last=2)
+    loop.fit(step, state, Poisoned(bad=-1), KEY, schedule, tmp_path, report=lambda line: None)
     assert Checkpoints(tmp_path).steps() == [9, 12]
 
 
@@ -256,8 +258,8 @@ def test_some_checkpoints_are_kept_for_good(tmp_path):
     """The first at or after every multiple of keep_every; a resumed run keeps them too."""
     for num_steps in (14, 26):
         step, state = make()
-        budget = loop.Budget(num_steps, log_every=2, checkpoint_every=2, keep_last=2, keep_every=7)
-        loop.fit(step, state, Poisoned(bad=-1), KEY, budget, tmp_path, report=lambda line: None)
+        schedule = loop.TrainSchedule(num_steps, log_every=2, checkpoint_every=2, keep_last=2, keep_every=7)
+        loop.fit(step, state, Poisoned(bad=-1), KEY, schedule, tmp_path, report=lambda line: None)
     assert Checkpoints(tmp_path).steps() == [8, 14, 22, 24, 26]
 
 
@@ -279,9 +281,9 @@ def test_a_run_on_a_full_disk_goes_on_and_says_so(tmp_path):
             return {"x": np.repeat(super().__next__()["x"][:, :1], 2**17, axis=1)}
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    budget = loop.Budget(8, log_every=2, checkpoint_every=2, keep_last=1)
+    schedule = loop.TrainSchedule(8, log_every=2, checkpoint_every=2, keep_last=1)
     try:
-        state = loop.fit(step, start(), Filling(bad=-1), KEY, budget, tmp_path, report=said.append)
+        state = loop.fit(step, start(), Filling(bad=-1), KEY, schedule, tmp_path, report=said.append)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert int(state.step) == 8
@@ -308,9 +310,9 @@ def test_half_life_and_constant():
 
 def test_bad_input_is_refused(tmp_path):
     with pytest.raises(ValueError, match="num_steps must be at least 1, got 0"):
-        loop.Budget(0)
+        loop.TrainSchedule(0)
     with pytest.raises(ValueError, match="keep_every must be at least 0, got -1"):
-        loop.Budget(1, keep_every=-1)
+        loop.TrainSchedule(1, keep_every=-1)
     with pytest.raises(ValueError, match="batch_size=3"):
         sharding.check_batch(3, jax.sharding.AbstractMesh((2,), ("data",)))
     with pytest.raises(ValueError, match="batch_size=0"):
@@ -323,8 +325,8 @@ def test_bad_input_is_refused(tmp_path):
 
 def test_tiny_run_learns(tmp_path):
     step, state, batches = tiny_run.build()
-    budget = loop.Budget(200, steps_per_dispatch=20, log_every=20, checkpoint_every=200)
-    loop.fit(step, state, batches, KEY, budget, tmp_path, report=lambda line: None)
+    schedule = loop.TrainSchedule(200, steps_per_dispatch=20, log_every=20, checkpoint_every=200)
+    loop.fit(step, state, batches, KEY, schedule, tmp_path, report=lambda line: None)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < 0.2 * losses[0]
     assert isinstance(batches, pipeline.grain.DatasetIterator)

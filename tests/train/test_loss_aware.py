@@ -1,12 +1,13 @@
 """Steps drawn by the losses so far: in which order the history learns, and what is not finite."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from jaxdiff.losses import importance
+from jaxdiff.timesteps import steps
 from jaxdiff.train.loss_aware import LossAwareState, loss_aware_step
 from jaxdiff.train.state import create
 
@@ -17,7 +18,7 @@ LOSSES = jnp.array([1.0, 999.0])
 def began(history=1, rate=0.0):
     """(state of one weight, optimizer)."""
     optimizer = optax.sgd(rate)
-    return LossAwareState(*create(jnp.array(0.0), optimizer), importance.empty_history(2, history)), optimizer
+    return LossAwareState(*create(jnp.array(0.0), optimizer), steps.empty_history(2, history)), optimizer
 
 
 def stepping(optimizer, rounds=1, factor=1.0):
@@ -62,4 +63,4 @@ def test_what_is_not_finite_changes_no_history():
     after, metrics = step(state, jax.random.key(0), jnp.ones(8))
     assert not np.isfinite(metrics["loss"])
     assert int(after.step) == 1
-    jax.tree.map(np.testing.assert_array_equal, after[1:], state[1:])
+    chex.assert_trees_all_equal(after[1:], state[1:])

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdiff.train import sharding
+from jaxdiff.train import fully_sharded, sharding
 from jaxdiff.train.adversarial import Networks
 from jaxdiff.train.state import create
 from tests.support.commands import python
@@ -19,7 +19,7 @@ ONE = jax.sharding.AbstractMesh((1, 4), ("data", "fsdp"))
 def axes(tree):
     """Where each leaf is cut."""
     return jax.tree.map(
-        lambda s: s.spec.index("fsdp") if "fsdp" in s.spec else None, sharding.state_sharding(ONE, tree)
+        lambda s: s.spec.index("fsdp") if "fsdp" in s.spec else None, fully_sharded.state_sharding(ONE, tree)
     )
 
 
@@ -61,15 +61,15 @@ def test_what_does_not_fit_is_refused():
         sharding.check_batch(12, ONE, 2)
     with pytest.raises(ValueError, match="accumulate must be at least 1, got 0"):
         sharding.check_batch(12, ONE, 0)
-    with pytest.raises(ValueError, match="fsdp=4 cuts nothing: of 2 arrays, the longest axis 100"):
-        sharding.state_sharding(ONE, {"a": shape(100, 10), "b": shape(3)})
+    with pytest.raises(ValueError, match="fsdp=4 shards nothing: of 2 arrays, the longest axis 100"):
+        fully_sharded.state_sharding(ONE, {"a": shape(100, 10), "b": shape(3)})
 
 
 def test_norms_and_parameters_are_plain_without_a_mesh():
     tree = {"a": jnp.arange(4.0), "b": jnp.ones((2, 2))}
-    np.testing.assert_array_equal(sharding.global_norm(tree), optax.global_norm(tree))
-    assert sharding.gathered(tree) is tree
-    assert sharding.whole(tree) is tree
+    np.testing.assert_array_equal(fully_sharded.global_norm(tree), optax.global_norm(tree))
+    assert fully_sharded.all_gather(tree) is tree
+    assert sharding.to_host(tree) is tree
 
 
 PROGRAM = """

@@ -31,19 +31,19 @@ def test_lines_and_images_are_read_back(tmp_path):
 
 
 def test_a_resumed_run_shows_each_step_once(tmp_path):
-    """The first process told of steps 2 to 6 and died: its last checkpoint is that of step 4."""
+    """The first process wrote steps 2 to 6 and died: its last checkpoint is that of step 4."""
     folder = tmp_path / "tensorboard"
 
     class Killed(Exception):
         pass
 
-    def look(step, state):
+    def preview(step, state):
         if step == 6:
             raise Killed
         return np.zeros((2, 2, 3), np.uint8)
 
     with pytest.raises(Killed):
-        train(tmp_path, 8, [tensorboard(folder)], look, grid_every=2)
+        train(tmp_path, 8, [tensorboard(folder)], preview, grid_every=2)
     assert [step for step, _ in scalars(folder, "loss")] == [2, 4, 6]
     train(tmp_path, 10, [tensorboard(folder)], log_every=3)
     assert len(list(folder.iterdir())) == 2

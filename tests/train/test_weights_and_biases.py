@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jaxdiff.train.weights_and_biases import kept_id, weights_and_biases
+from jaxdiff.train.weights_and_biases import run_id, weights_and_biases
 from tests.support.monitored import lines, picture, train
 
 
@@ -61,13 +61,13 @@ def test_a_resumed_run_is_the_same_run_with_each_step_once(tmp_path, service):
     class Killed(Exception):
         pass
 
-    def look(step, state):
+    def preview(step, state):
         if step == 6:
             raise Killed
         return picture(step, state)
 
     with pytest.raises(Killed):
-        train(tmp_path, 10, [weights_and_biases(tmp_path, "p")], look, grid_every=2)
+        train(tmp_path, 10, [weights_and_biases(tmp_path, "p")], preview, grid_every=2)
     sent = {step: dict(values) for step, values in next(iter(service.histories.values())).items()}
     train(tmp_path, 10, [weights_and_biases(tmp_path, "p")], picture, grid_every=2)
     first, second = service.asked
@@ -81,7 +81,7 @@ def test_a_resumed_run_is_the_same_run_with_each_step_once(tmp_path, service):
 
 def test_other_folders_are_other_runs(tmp_path):
     path = tmp_path / "a" / "run_id"
-    assert kept_id(path) == kept_id(path) != kept_id(tmp_path / "b" / "run_id")
+    assert run_id(path) == run_id(path) != run_id(tmp_path / "b" / "run_id")
 
 
 def history(path):
@@ -118,7 +118,7 @@ def test_offline_by_its_own_client(tmp_path, monkeypatch):
     name = (tmp_path / "wandb" / "run_id").read_text().strip()
     files = sorted((tmp_path / "wandb").glob(f"offline-run-*/run-{name}.wandb"))
     assert len(files) == 2
-    sent = [told for path in files for told in history(path)]
+    sent = [line for path in files for line in history(path)]
     assert [step for step, _ in sent] == [2, 4, 6, 8]
     for line in lines(tmp_path):
         values = dict(sent)[line["step"]]

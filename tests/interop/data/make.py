@@ -1,4 +1,4 @@
-"""Writes the files beside it with real torch (2.13.0, CPU; Python 3.11): `python make.py`. No test runs this."""
+"""Writes the files next to it with real torch (2.13.0, CPU; Python 3.11): `python make.py`. No test runs this."""
 
 import argparse
 import collections

@@ -1,0 +1,85 @@
+"""What the documents name exists: modules and functions in backticks, files, links, commands; README's example runs."""
+
+import importlib.util
+import re
+
+import pytest
+
+from tests.support.commands import ROOT
+from tests.support.names import PARTS, resolve
+from tests.test_structure import LAYERS, ROOMS
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# CHANGELOG tells of names that are no more.
+PROSE = [*DOCUMENTS, *sorted((ROOT / "notebooks").glob("*.py"))]
+CODE = re.compile(r"`([^`\n]+)`")
+NAME = re.compile(rf"(?<![\w./-])(?:jaxdiff|experiments|benchmarks|{'|'.join(PARTS)})(?:\.[A-Za-z_]\w*)+(?![\w/])")
+FILE = re.compile(r"\.(?:py|jsonl?|npz|png|zip|md|txt)$")
+PATH = re.compile(r"(?<![\w./-])(?:jaxdiff|experiments|benchmarks|tests|docs|notebooks|\.ci)/[\w./-]*")
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+COMMAND = re.compile(r"python -m ((?:experiments|benchmarks)[\w.]*)")
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def named(text, pattern):
+    """All that a pattern finds in text between backticks."""
+    return [match for code in CODE.findall(text) for match in pattern.findall(code)]
+
+
+@pytest.mark.parametrize("document", PROSE, ids=lambda path: path.name)
+def test_names_resolve(document):
+    for name in named(document.read_text(), NAME):
+        if not FILE.search(name) and not name.endswith(".NAME"):
+            try:
+                resolve(name)
+            except ImportError as error:
+                raise AssertionError(f"{document.name} names `{name}`, which is not there") from error
+
+
+@documents
+def test_paths_and_links_exist(document):
+    text = document.read_text()
+    for path in named(text, PATH):
+        # NAME, SYSTEM and the like stand for what the reader writes.
+        assert re.search("[A-Z]{3}", path) or (ROOT / path.rstrip(".")).exists(), f"{document.name}: {path}"
+    for link in LINK.findall(text):
+        assert (document.parent / link).exists(), f"{document.name} links to {link}"
+
+
+@documents
+def test_commands_are_modules(document):
+    for module in COMMAND.findall(document.read_text()):
+        assert module.endswith(".NAME") or importlib.util.find_spec(module), f"{document.name}: python -m {module}"
+
+
+def test_the_examples_of_readme_run():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_readme_s_tree_has_every_folder():
+    """Of jaxdiff and of experiments all, of the others those that it names."""
+    section = (ROOT / "README.md").read_text().split("## Where things are")[1].split("\n## ")[0]
+    parents, named = [], set()
+    for indent, name, line in re.findall(r"^    ( *)([\w.]+)/ +(\S.*)$", section, re.MULTILINE):
+        parents = [*parents[: len(indent) // 2], name]
+        named.add("/".join(parents))
+        assert line
+    for folder in ("jaxdiff", "experiments"):
+        there = {path.parent for path in (ROOT / folder).rglob("*.py")}
+        assert {path.relative_to(ROOT).as_posix() for path in there} == {
+            name for name in named if name.split("/")[0] == folder
+        }
+    for name in named:
+        assert (ROOT / name).is_dir(), f"README's tree has {name}"
+    for path in (ROOT / "jaxdiff").glob("*.py"):
+        assert f"`{path.name}`" in section, f"README does not name {path.name}"
+
+
+def test_the_design_has_the_order_of_imports():
+    text = (ROOT / "docs" / "design.md").read_text()
+    for name, rooms in (("jaxdiff", LAYERS), ("experiments", [{room} for room in ROOMS])):
+        order = re.search(rf"^    {name}  ((?:.+\n)(?:     +.+\n)*)", text, re.MULTILINE)[1]
+        assert [set(re.findall(r"\w+", layer)) for layer in order.split("->")] == rooms
