@@ -41,10 +41,8 @@ def row(config: Config, folder: Path, num_steps: int) -> dict[str, Any]:
     """What is measured of one run at one number of sampling steps."""
     run_config, system = runs.of_run(folder)
     params, _ = runs.averaged_params(run_config, system)
-    seeds = np.arange(config.num_images)
     sampling = system.sampling(num_steps)
-    labels = generate.balanced_labels(seeds, system.num_classes)
-    request = generate.Request(sampling.sampler, sampling.sigmas, seeds, labels, config.batch_size)
+    request = generate.request(system, sampling, np.arange(config.num_images), config.batch_size)
     taken, images = measure(request, system, params)
     trained = workdir.read_json(folder / "report.json")["seconds"]["training"]
     return {
@@ -52,7 +50,7 @@ def row(config: Config, folder: Path, num_steps: int) -> dict[str, Any]:
         "evaluations": sampling.nfe,
         "seconds_per_1000": round(taken, 3),
         "training_minutes": round(trained / 60, 1),
-        **evaluator.of_digits(images, labels),
+        **evaluator.of_digits(images, request.labels),
     }
 
 

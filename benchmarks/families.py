@@ -8,19 +8,18 @@ them with each other only.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from benchmarks.record import save
 from benchmarks.timing import seconds
+from experiments.comparison.measure import evaluations
 from experiments.harness import evaluator, forms, generate, runs
 from experiments.harness.samplers import predictor_corrector
-from experiments.harness.system import SDEModel, System
-from jaxdiff import probability_flow, process, samplers
+from experiments.harness.system import Sampling, SDEModel, System
+from jaxdiff import process, samplers
 from jaxdiff.samplers import adaptive_ode
 from jaxdiff.samplers.predictors import ancestral_update, predictor
 from jaxdiff.types import Params
@@ -42,30 +41,17 @@ class Config:
     """JSON file for the table."""
 
 
-def rows(config: Config, system: System, model: SDEModel, snr: float) -> dict[str, tuple[samplers.Sampler, Any, int]]:
-    """(sampler, levels, evaluations) by name; 0 evaluations where they are counted on the way."""
-    sde, epsilon = model.sde, model.epsilon
-    pc = {n: predictor_corrector(sde, epsilon, snr, n) for n in (config.long, config.long // 2)}
-    heun = generate.edm_sampling(system.precond, 18)
-    ancestral = predictor(sde, ancestral_update)
+def rows(config: Config, system: System, model: SDEModel, snr: float) -> dict[str, Sampling]:
+    """Samplers by name; 0 evaluations where they are counted on the way."""
+    sde, epsilon, n = model.sde, model.epsilon, config.long
+    ancestral = Sampling("ancestral", predictor(sde, ancestral_update), process.sde.grid(sde, n, epsilon), n)
     return {
-        **{f"predictor-corrector, {n} steps": (row.sampler, row.sigmas, row.nfe) for n, row in pc.items()},
-        f"ancestral, {config.long} steps": (ancestral, process.sde.grid(sde, config.long, epsilon), config.long),
-        "DDIM, 50 steps": (samplers.ddim(), process.sde.grid(sde, 50, epsilon), 50),
-        "ODE, adaptive at 1e-5": (adaptive_ode.adaptive(sde), process.sde.grid(sde, 2, epsilon), 0),
-        "Heun, 18 steps": (heun.sampler, heun.sigmas, heun.nfe),
+        **{f"predictor-corrector, {m} steps": predictor_corrector(sde, epsilon, snr, m) for m in (n, n // 2)},
+        f"ancestral, {n} steps": ancestral,
+        "DDIM, 50 steps": Sampling("ddim", samplers.ddim(), process.sde.grid(sde, 50, epsilon), 50),
+        "ODE, adaptive at 1e-5": Sampling("ode", adaptive_ode.adaptive(sde), process.sde.grid(sde, 2, epsilon), 0),
+        "Heun, 18 steps": generate.edm_sampling(system.precond, 18),
     }
-
-
-def evaluations(system: System, model: SDEModel, params: Params, seeds: np.ndarray) -> float:
-    """Mean evaluations of the adaptive flow and its last, denoising step."""
-    labels = jnp.asarray(generate.balanced_labels(seeds, system.num_classes))
-    x = jax.random.normal(jax.random.key(0), (len(seeds), *system.shape)) * model.sde.prior_std
-
-    def count(params: Params, x: jax.Array) -> Any:
-        return probability_flow.solve(model.sde, model.score(params, labels), x, 1.0, model.epsilon).num_evaluations
-
-    return float(jnp.mean(jax.jit(count)(params, x))) + 1
 
 
 def measure(request: generate.Request, system: System, params: Params) -> tuple[float, np.ndarray]:
@@ -86,15 +72,13 @@ def main(config: Config) -> None:
     if system.sde_model is None or run_config.sde != "vp":
         raise SystemExit(f"{config.workdir} is no VP run of experiments.score_sde_digits")
     params, _ = runs.averaged_params(run_config, system)
-    seeds = np.arange(config.num_images)
-    labels = generate.balanced_labels(seeds, system.num_classes)
     table = []
     print(f"{'sampler':<34}{'evaluations':>12}{'s / 1,000':>12}{'Frechet':>10}{'SVM':>8}")
-    for name, (sampler, sigmas, nfe) in rows(config, system, system.sde_model, run_config.snr).items():
-        request = generate.Request(sampler, sigmas, seeds, labels, config.batch_size)
+    for name, sampling in rows(config, system, system.sde_model, run_config.snr).items():
+        request = generate.request(system, sampling, np.arange(config.num_images), config.batch_size)
         taken, images = measure(request, system, params)
-        count = nfe or evaluations(system, system.sde_model, params, seeds[: config.batch_size])
-        metrics = evaluator.of_digits(images, labels)
+        count = evaluations(system, params, sampling, config.batch_size)
+        metrics = evaluator.of_digits(images, request.labels)
         row = {"sampler": name, "evaluations": count, "seconds_per_1000": round(taken, 2), **metrics}
         table.append(row)
         print(f"{name:<34}{count:>12.0f}{taken:>12.1f}{row['frechet_pixels']:>10.2f}{row['svm_accuracy']:>8.3f}")

@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 
 from experiments.harness import training
 from experiments.harness.system import System
-from jaxdiff import train
 from jaxdiff.train import fully_sharded, sharding
 from jaxdiff.train.loop import program
 from jaxdiff.train.step import Step
@@ -37,7 +36,7 @@ class Compiled(NamedTuple):
 def running(config: Any, system: System) -> Running:
     """The training of an experiment, from its config and its system, on all devices."""
     mesh, how = sharding.data_mesh(config.fsdp), training.trainer(config, system)
-    state = train.fully_sharded.init_sharded(mesh, how.create, jax.random.key(0))
+    state = fully_sharded.init_sharded(mesh, how.create, jax.random.key(0))
     key = sharding.shard(jax.random.key(1), sharding.replicated(mesh))
     return Running(program(how.step, mesh, fully_sharded.state_sharding(mesh, state)), state, key, mesh)
 

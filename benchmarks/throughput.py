@@ -85,7 +85,7 @@ def sampling(config: Any, system: System, params: Any, batch: int, repeats: int)
     """Images a second of the experiment's own sampler, and its evaluations an image."""
     plan = system.sampling(config.num_steps)
     seeds = np.arange(batch)
-    request = generate.Request(plan.sampler, plan.sigmas, seeds, generate.balanced_labels(seeds, system.num_classes))
+    request = generate.request(system, plan, seeds)
     run = generate.compile_batch(system, request)
     labels = None if request.labels is None else jnp.asarray(request.labels)
     return batch / best(lambda: run(params, jnp.asarray(seeds, jnp.uint32), labels), repeats), plan.nfe

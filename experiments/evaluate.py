@@ -10,6 +10,7 @@ prints them with those of real held-out images and puts them into report.json. -
 takes InceptionV3's features of them, in WORKDIR/evaluation: what was interrupted goes on there when it is run again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from experiments.evaluation import elbo, inception, likelihood
 from experiments.harness import cli, datasets, evaluator, generate, runs, workdir
 from experiments.harness.system import System
 from jaxdiff.data import pipeline, pixels
+from jaxdiff.types import Params
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,8 @@ def evaluate_by_inception(config: Config) -> None:
 def evaluate_elbo(config: Config) -> None:
     """Write the ELBO into report.json, elbo.npz and elbo.png."""
     with cli.bad_input():
-        run_config, system = runs.of_images(config.workdir)
-        images, labels = heldout(heldout_source(config, run_config, system), config.heldout_images)
-        chain = elbo.check(system, images)
-        params, step = runs.averaged_params(run_config, system)
-    found, per_step = elbo.measure(chain, params, images, labels, config.seed)
+        measured, step = of_heldout(config, elbo.check)
+    found, per_step = elbo.measure(*measured, config.seed)
     path = config.workdir / "report.json"
     workdir.add_json(path, {"elbo": {**found, "step": step}, **workdir.environment()})
     np.savez(config.workdir / "elbo.npz", bits_per_dim=per_step)
@@ -106,7 +105,7 @@ def evaluate_elbo(config: Config) -> None:
     for name in ("reconstruction", "matching", "prior", "bits_per_dim"):
         print(f"{name:<16}{found[name]:>10.4f}")
     print(
-        f"bits/dim of {config.heldout_images} held-out images in {chain.bins} grey values, "
+        f"bits/dim of {config.heldout_images} held-out images in {found['grey_values']} grey values, "
         f"+- {found['standard_error'] or 0:.4f} over the images"
     )
     print(f"written to {path}, with elbo.npz and elbo.png")
@@ -115,19 +114,35 @@ def evaluate_elbo(config: Config) -> None:
 def evaluate_likelihood(config: Config) -> None:
     """Write the likelihood into report.json."""
     with cli.bad_input():
-        run_config, system = runs.of_images(config.workdir)
-        images, labels = heldout(heldout_source(config, run_config, system), config.heldout_images)
-        model = likelihood.check(system, images)
-        params, step = runs.averaged_params(run_config, system)
-    found = likelihood.measure(model, params, images, labels, config.seed, config.probes)
+        measured, step = of_heldout(config, likelihood.check)
+    found = likelihood.measure(*measured, config.seed, config.probes)
     path = config.workdir / "report.json"
     workdir.add_json(path, {"likelihood": {**found, "step": step}, **workdir.environment()})
     print(
         f"{found['bits_per_dim']:.4f} bits/dim +- {found['standard_error'] or 0:.4f} over {config.heldout_images} "
-        f"held-out images, dequantised from {model.bins} grey values; {found['evaluations']:.0f} evaluations each\n"
+        f"held-out images, dequantised from {found['grey_values']} grey values; {found['evaluations']:.0f} evaluations "
+        "each\n"
         f"= {found['nats']:.2f} nats / (dims log 2) + {found['offset_bits']:.4f}, the bits of a grey value's width"
     )
     print(f"written to {path}")
+
+
+Measured = tuple[Any, Params, np.ndarray, np.ndarray]
+"""(what is measured, its parameters, images in [-1, 1], their labels)."""
+
+
+def of_heldout(config: Config, check: Callable[[System, np.ndarray], Any]) -> tuple[Measured, int]:
+    """Read a run and its held-out images; return them with the step of its parameters.
+
+    Args:
+      check(system, images) -> what of the system is measured.
+    Raises: ValueError where `check` does, and when there is no such run, or too few images.
+    """
+    run_config, system = runs.of_images(config.workdir)
+    images, labels = heldout(heldout_source(config, run_config, system), config.heldout_images)
+    measured = check(system, images)
+    params, step = runs.averaged_params(run_config, system)
+    return (measured, params, images, labels), step
 
 
 def heldout_source(config: Config, run_config: Any, system: System) -> pipeline.Source:
@@ -136,7 +151,7 @@ def heldout_source(config: Config, run_config: Any, system: System) -> pipeline.
     Raises: ValueError when there are none, or they are not there.
     """
     if config.heldout_data:
-        found = datasets.all_unseen(config.heldout_data)
+        found = datasets.unseen(config.heldout_data)
     else:
         found = datasets.of(run_config.data, system).heldout(run_config.held_out)
     if found is None:

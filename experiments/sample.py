@@ -135,7 +135,8 @@ def main(config: Config) -> None:
             paths.check_folder(config.out, "--out")
         system, read, usual = describe(config)
         asked = usual if config.num_steps is None else config.num_steps
-        grids.check_range(asked, config.sigma_min, config.sigma_max)
+        grids.check_num_steps(asked)
+        grids.check_range(config.sigma_min, config.sigma_max)
         sampler, sigmas = samplers.choose(config, system, asked)
         system = conditioned(config, system)
         labels = labels_of(config, seeds, system.num_classes)

@@ -35,7 +35,7 @@ class Config(digits_unet.DigitsUNet, score_sde.ScoreSDE):
     steps: int = 1_000
     """Training steps."""
     snr: float = 0.05
-    """Signal-to-noise ratio of the corrector; the paper's 0.16 costs diversity here (recall 0.78 in place of 0.83)."""
+    """Signal-to-noise ratio of the corrector; the paper's 0.16 costs diversity here (recall 0.78 instead of 0.83)."""
     sigma_max: float = 10.0
     """VE: highest noise level; two digits are at most 9.7 apart (Song & Ermon 2020, Technique 1)."""
 

@@ -10,7 +10,9 @@ all of them taken anew. To measure a row again, delete its JSON, and timing.json
 """
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -19,7 +21,7 @@ import jax
 from tqdm import tqdm
 
 from experiments.comparison import families, measure, on_digits, on_points, table
-from experiments.comparison.families import FAMILY_OF, ROWS, chosen
+from experiments.comparison.families import FAMILIES, FAMILY_OF, ROWS, chosen
 from experiments.comparison.rows import Row, Trained
 from experiments.harness import allowed, claim, cli, workdir
 from jaxdiff.probability_flow import SolverStopped
@@ -72,18 +74,23 @@ def check(config: Config) -> dict[str, Row]:
     return chosen(config.only)
 
 
-class Shelf:
-    """The trained systems of one data set, each read or trained when it is first asked for."""
+Shelf = Callable[[str], Trained | None]
+"""family -> its trained system; None where a signal stopped its training, or its teacher's."""
 
-    def __init__(self, config: Config, data: str):
-        self.config, self.data = config, data
-        self.found: dict[str, Trained | None] = {}
 
-    def __getitem__(self, family: str) -> Trained | None:
-        if family not in self.found:
-            tqdm.write(f"\n{self.data}: {family}")
-            self.found[family] = families.train(self.data, family, self.config.runs, self.config.smoke)
-        return self.found[family]
+def shelf_of(config: Config, data: str) -> Shelf:
+    """Return the trained systems of one data set, each read or trained when it is first asked for."""
+
+    @cache
+    def trained(family: str) -> Trained | None:
+        needed = FAMILIES[family].teacher
+        teacher = trained(needed) if needed else None
+        if needed and teacher is None:
+            return None
+        tqdm.write(f"\n{data}: {family}")
+        return families.train(data, family, teacher, config.runs, config.smoke)
+
+    return trained
 
 
 def quality(config: Config, data: str, row: Row, trained: Trained, folder: Path, name: str) -> dict[str, Any]:
@@ -119,16 +126,18 @@ def timings(config: Config, data: str, rows: dict[str, Row], shelf: Shelf) -> di
     """Measure seconds of all rows, one after another in this process; {} where a signal stopped one's training."""
     found: dict[str, Any] = {}
     for name, row in rows.items():
-        if (trained := shelf[FAMILY_OF[name]]) is None:
+        if (trained := shelf(FAMILY_OF[name])) is None:
             return {}
-        found[name] = measure.timing(trained, *row.plan(trained), DATA[data].FACTOR * config.timing_batch)
+        system, sampling = row.plan(trained)
+        taken = measure.timing(trained.params, system, sampling, DATA[data].FACTOR * config.timing_batch)
+        found[name] = {"nfe": sampling.nfe, **taken}
         tqdm.write(f"{data}: {row.label}: {found[name]['seconds_per_1000']:.3g} s per 1,000")
     return found
 
 
 def make(config: Config, data: str, rows: dict[str, Row]) -> bool:
     """Make what is missing of one data set; return whether all of it is there now."""
-    folder, shelf = config.workdir / data, Shelf(config, data)
+    folder, shelf = config.workdir / data, shelf_of(config, data)
     folder.mkdir(exist_ok=True)
     if not (folder / "real.json").exists():
         found = DATA[data].real(DATA[data].FACTOR * config.num_samples)
@@ -136,7 +145,7 @@ def make(config: Config, data: str, rows: dict[str, Row]) -> bool:
     for name, row in rows.items():
         if row.timing or (folder / f"{name}.json").exists():
             continue
-        if (trained := shelf[FAMILY_OF[name]]) is None:
+        if (trained := shelf(FAMILY_OF[name])) is None:
             return False
         workdir.write_json(folder / f"{name}.json", quality(config, data, row, trained, folder, name))
     there = {name: row for name, row in ROWS.items() if (folder / f"{name}.json").exists() or name in rows}
@@ -156,9 +165,9 @@ def records(folder: Path) -> dict[str, table.Record]:
         if name not in times:
             continue
         path = folder / f"{name}.json"
-        measured = workdir.read_json(path) if path.exists() else {"label": row.label, "nfe": 2_000}
-        share = min(measured["nfe"] * times[name]["evaluation_per_1000"] / times[name]["seconds_per_1000"], 1.0)
-        found[name] = {**measured, **times[name], "network_share": share}
+        record = {"label": row.label, **times[name], **(workdir.read_json(path) if path.exists() else {})}
+        share = min(record["nfe"] * record["evaluation_per_1000"] / record["seconds_per_1000"], 1.0)
+        found[name] = {**record, "network_share": share}
     return found
 
 

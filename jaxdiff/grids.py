@@ -26,13 +26,11 @@ def karras(num_steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rh
       >>> karras(3, sigma_min=1.0, sigma_max=9.0, rho=1.0).tolist()
       [9.0, 5.0, 1.0, 0.0]
     """
-    check_range(num_steps, sigma_min, sigma_max)
+    check_range(sigma_min, sigma_max)
     if not (np.isfinite(rho) and rho > 0):
         raise ValueError(f"rho must be positive and finite, got {rho}")
-    ramp = np.arange(num_steps, dtype=np.float64) / max(num_steps - 1, 1)
     high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    sigmas = (high + ramp * (low - high)) ** rho
-    return np.append(sigmas, 0.0)
+    return np.append((high + _ramp(num_steps) * (low - high)) ** rho, 0.0)
 
 
 def vp(num_steps: int, sigma_min: float | None = None, sigma_max: float | None = None, epsilon_s: float = 1e-3) -> Grid:
@@ -49,17 +47,13 @@ def vp(num_steps: int, sigma_min: float | None = None, sigma_max: float | None =
       >>> [round(s, 3) for s in vp(3).tolist()]
       [152.167, 3.422, 0.01, 0.0]
     """
-
-    def sigma(t: NDArray[np.float64], beta_d: float, beta_min: float) -> NDArray[np.float64]:
-        return np.sqrt(np.expm1(0.5 * beta_d * t**2 + beta_min * t))
-
     if not 0 < epsilon_s < 1:
         raise ValueError(f"epsilon_s must lie between 0 and 1, got {epsilon_s}")
-    low, high = sigma(np.array([epsilon_s, 1.0]), 19.9, 0.1).tolist()
+    low, high = vp_sigma(np.array([epsilon_s, 1.0]), 19.9, 0.1).tolist()
     sigma_min, sigma_max = low if sigma_min is None else sigma_min, high if sigma_max is None else sigma_max
-    check_range(num_steps, sigma_min, sigma_max)
-    t = 1 + np.arange(num_steps) / max(num_steps - 1, 1) * (epsilon_s - 1)
-    return np.append(sigma(t, *vp_betas(sigma_min, sigma_max, epsilon_s)), 0.0)
+    check_range(sigma_min, sigma_max)
+    t = 1 + _ramp(num_steps) * (epsilon_s - 1)
+    return np.append(vp_sigma(t, *vp_betas(sigma_min, sigma_max, epsilon_s)), 0.0)
 
 
 def ve(num_steps: int, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Grid:
@@ -76,9 +70,8 @@ def ve(num_steps: int, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Gri
       >>> ve(3, sigma_min=1.0, sigma_max=4.0).tolist()
       [4.0, 2.0, 1.0, 0.0]
     """
-    check_range(num_steps, sigma_min, sigma_max)
-    ramp = np.arange(num_steps) / max(num_steps - 1, 1)
-    return np.append(sigma_max * (sigma_min / sigma_max) ** ramp, 0.0)
+    check_range(sigma_min, sigma_max)
+    return np.append(sigma_max * (sigma_min / sigma_max) ** _ramp(num_steps), 0.0)
 
 
 def iddpm(
@@ -102,13 +95,27 @@ def iddpm(
       >>> bool(set(iddpm(10)[:-1]) <= set(iddpm_levels()))
       True
     """
-    check_range(num_steps, sigma_min, sigma_max)
+    check_range(sigma_min, sigma_max)
     levels = iddpm_levels(num_levels, c_1, c_2)
     levels = levels[(levels >= sigma_min) & (levels <= sigma_max)]
     if num_steps > levels.size:
         raise ValueError(f"num_steps={num_steps} exceeds the {levels.size} levels in [{sigma_min}, {sigma_max}]")
-    ramp = np.arange(num_steps) / max(num_steps - 1, 1)
-    return np.append(levels[np.floor(ramp * (levels.size - 1) + 0.5).astype(int)], 0.0)
+    return np.append(levels[np.floor(_ramp(num_steps) * (levels.size - 1) + 0.5).astype(int)], 0.0)
+
+
+def vp_sigma(t: NDArray[np.float64], beta_d: float, beta_min: float) -> NDArray[np.float64]:
+    """Compute sigma(t) = sqrt(exp(beta_d t^2 / 2 + beta_min t) - 1), the VP schedule in float64.
+
+    Args:
+      t: times in [0, 1].
+      beta_d, beta_min: slope and start of beta(t), as for `schedules.vp`.
+    Returns: levels in the shape of `t`.
+    Reference: Karras et al. 2022, Table 1, column VP.
+    Example:
+      >>> float(vp_sigma(np.array(0.5), 0.0, 2 * np.log(2)))
+      1.0
+    """
+    return np.sqrt(np.expm1(0.5 * beta_d * t**2 + beta_min * t))
 
 
 def vp_betas(sigma_min: float, sigma_max: float, epsilon_s: float = 1e-3) -> tuple[float, float]:
@@ -119,9 +126,8 @@ def vp_betas(sigma_min: float, sigma_max: float, epsilon_s: float = 1e-3) -> tup
       epsilon_s: time of the lowest level, in (0, 1).
     Reference: Karras et al. 2022, Appendix B.1: two linear equations in (beta_d, beta_min).
     Example:
-      >>> beta_d, beta_min = vp_betas(0.1, 100.0)
-      >>> round(float(np.sqrt(np.expm1(beta_d / 2 + beta_min))), 6)
-      100.0
+      >>> vp_sigma(np.array([1e-3, 1.0]), *vp_betas(0.1, 100.0)).round(6).tolist()
+      [0.1, 100.0]
     """
     low, high = np.log1p(sigma_min**2), np.log1p(sigma_max**2)
     beta_d = 2 * (low / epsilon_s - high) / (epsilon_s - 1)
@@ -157,18 +163,30 @@ def iddpm_levels(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008)
     return np.append(np.sqrt(np.expm1(log_variance)), 0.0)
 
 
-def check_range(num_steps: int, sigma_min: float, sigma_max: float) -> None:
-    """Raise ValueError unless num_steps >= 1 and 0 < sigma_min < sigma_max < inf.
+def check_num_steps(num_steps: int) -> int:
+    """Return num_steps, unless it is below 1.
 
-    Args:
-      num_steps, sigma_min, sigma_max: of a grid.
+    Raises: ValueError.
     Example:
-      >>> check_range(0, 0.1, 1.0)
+      >>> check_num_steps(0)
       Traceback (most recent call last):
       ValueError: num_steps must be at least 1, got 0
     """
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+    return num_steps
+
+
+def check_range(sigma_min: float, sigma_max: float) -> None:
+    """Raise ValueError unless 0 < sigma_min < sigma_max < inf.
+
+    Args:
+      sigma_min, sigma_max: of a grid, or of a network's training.
+    Example:
+      >>> check_range(1.0, 0.1)
+      Traceback (most recent call last):
+      ValueError: need 0 < sigma_min < sigma_max < inf, got sigma_min=1.0, sigma_max=0.1
+    """
     if not 0 < sigma_min < sigma_max < np.inf:
         raise ValueError(f"need 0 < sigma_min < sigma_max < inf, got sigma_min={sigma_min}, sigma_max={sigma_max}")
 
@@ -214,3 +232,8 @@ def check(sigmas: ArrayLike, dtype: DTypeLike = np.float64) -> Grid:
             f"sigmas must decrease, but in {kind} sigmas[{i + 1}] = {sigmas[i + 1]} follows sigmas[{i}] = {sigmas[i]}"
         )
     return sigmas
+
+
+def _ramp(num_steps: int) -> NDArray[np.float64]:
+    """i / (n - 1) for i = 0 .. n-1; 0 where there is one step."""
+    return np.arange(check_num_steps(num_steps)) / max(num_steps - 1, 1)

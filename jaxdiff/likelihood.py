@@ -15,12 +15,7 @@ import numpy as np
 
 from jaxdiff.probability_flow import Tolerance, check_problem, check_solved, drift, integrate
 from jaxdiff.process.sde import SDE
-from jaxdiff.types import (
-    Array,
-    Batch,
-    Float,
-    Score,
-)
+from jaxdiff.types import Array, Batch, Float, Score
 
 Field = Callable[[Batch], Batch]
 Divergence = Callable[[Field, Batch], tuple[Batch, Array]]
@@ -51,7 +46,7 @@ def log_likelihood(
     log p(x) = log N(z; 0, prior_std^2 I) + int_epsilon^1 div v dt,  z the end of x at t = 1
 
     Args:
-      sde, score, tolerance: as `solve`.
+      sde, score, tolerance: as for `probability_flow.solve`.
       x: data [B, ...] at t = epsilon.
       divergence: `exact`, or `hutchinson(probes)`.
       epsilon: start, in (0, 1).

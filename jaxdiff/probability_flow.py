@@ -62,9 +62,7 @@ def solve(sde: SDE, score: Score, x: Batch, t0: float, t1: float, tolerance: Tol
       [1.0, 1.0]
     """
     check_problem(x, t0, t1, tolerance)
-
-    field = lambda t, x: drift(sde, score, x, t)  # noqa: E731
-    return check_solved(Solution(*integrate(field, x, t0, t1, tolerance)))
+    return check_solved(Solution(*integrate(lambda t, x: drift(sde, score, x, t), x, t0, t1, tolerance)))
 
 
 def drift(sde: SDE, score: Score, x: Batch, t: Array) -> Batch:
@@ -92,7 +90,6 @@ def integrate(field: Any, y: Any, t0: Any, t1: Any, tolerance: Tolerance) -> tup
       >>> round(y.item(), 4), solved.tolist()
       (0.3679, [True])
     """
-
     size = jax.tree.leaves(y)[0].shape[0]
     # A batching rule may not close over tracers, such as parameters under jit: they become arguments.
     converted = eqx.filter_closure_convert(field, jnp.zeros(size, jax.tree.leaves(y)[0].dtype), y)

@@ -36,7 +36,7 @@ Key = jax.Array
 """A PRNG key, as jax.random.key makes it."""
 
 Batch = Float[Array, "B ..."]
-"""One value an example."""
+"""Floats of any shape, the examples first."""
 
 Image = Array
 """Images or their features [B, H, W, C], floating or uint8."""

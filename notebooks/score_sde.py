@@ -45,7 +45,7 @@ import numpy as np
 from jaxdiff import gaussian_mixture, likelihood, probability_flow, process
 from jaxdiff.editing import pixels, slerp
 from jaxdiff.samplers import adaptive_ode, correction, heun, impute, predictor, predictor_corrector, sample, trajectory
-from jaxdiff.samplers.langevin import annealed
+from jaxdiff.samplers.langevin import annealed_step_size
 from jaxdiff.samplers.predictors import reverse_diffusion
 from jaxdiff.types import expand
 
@@ -116,7 +116,7 @@ for column, (name, sde) in enumerate(SDES.items()):
         axes[0, column].plot(times, np.asarray(paths)[..., 0] * sde.a(times)[:, None], color=color, lw=0.8)
     axes[0, column].set(title=f"{name}: SDE (orange), ODE (blue)", xlabel="t", ylabel="first coordinate of x_t")
     axes[0, column].invert_xaxis()
-    corrected = predictor_corrector(correction(sde, snr=0.05, step_size=annealed), backward)
+    corrected = predictor_corrector(correction(sde, snr=0.05, step_size=annealed_step_size), backward)
     points = jax.jit(lambda x, s=corrected, g=grid: sample(s, denoise, x, g, key=jax.random.key(2)))(start)
     axes[1, column].plot(*np.asarray(points).T, ".", ms=1.5, color="tab:orange")
     axes[1, column].contour(side, side, height, levels=5, colors="k", linewidths=0.6)

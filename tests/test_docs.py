@@ -1,4 +1,4 @@
-"""What the documents name exists: modules and functions in backticks, files, links, commands; README's example runs."""
+"""What the documents name exists: modules and names in backticks, files, links, commands and flags; examples run."""
 
 import importlib.util
 import re
@@ -17,7 +17,12 @@ NAME = re.compile(rf"(?<![\w./-])(?:jaxdiff|experiments|benchmarks|{'|'.join(PAR
 FILE = re.compile(r"\.(?:py|jsonl?|npz|png|zip|md|txt)$")
 PATH = re.compile(r"(?<![\w./-])(?:jaxdiff|experiments|benchmarks|tests|docs|notebooks|\.ci)/[\w./-]*")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-COMMAND = re.compile(r"python -m ((?:experiments|benchmarks)[\w.]*)")
+COMMAND = re.compile(r"python -m ((?:experiments|benchmarks)[\w.]*)([^`|#\n]*)")
+FLAG = re.compile(r"--([a-z][\w-]*)")
+BARE = re.compile(r"^([A-Za-z_]\w+)(?:\(.*\))?$")
+FOLDERS = ("jaxdiff", "experiments", "benchmarks", "tests", "notebooks")
+SOURCES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+WORDS = {word for path in SOURCES for word in [path.stem, *re.findall(r"\w+", path.read_text())]}
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 
@@ -48,8 +53,17 @@ def test_paths_and_links_exist(document):
 
 @documents
 def test_commands_are_modules(document):
-    for module in COMMAND.findall(document.read_text()):
+    for module, rest in COMMAND.findall(document.read_text()):
         assert module.endswith(".NAME") or importlib.util.find_spec(module), f"{document.name}: python -m {module}"
+        for flag in FLAG.findall(rest):
+            assert flag.replace("-", "_") in WORDS, f"{document.name}: python -m {module} --{flag}"
+
+
+@documents
+def test_bare_names_are_written_somewhere(document):
+    """`MonitorFactory`, `sample(...)`: whose place the text leaves to the reader."""
+    for name in named(document.read_text(), BARE):
+        assert name in WORDS, f"{document.name} names `{name}`, which no source has"
 
 
 def test_the_examples_of_readme_run():

@@ -6,7 +6,6 @@ To add one, add a row to `FAMILIES`; the rows of the table follow from it.
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from experiments import consistency_digits, ddgan_25gaussians, ddgan_digits, ddpm_digits, edm_digits, score_sde_digits
@@ -39,12 +38,11 @@ class Family(NamedTuple):
     teacher: str = ""
 
 
-def run_of(command: ModuleType, name: str = "", **flags: Any) -> Launcher:
-    """Return the run of a command, under its usual name or another."""
-    usual = command.EXPERIMENT.name
+def run_of(command: Experiment, name: str = "", **flags: Any) -> Launcher:
+    """Return the run of an experiment, under its usual name or another."""
 
     def launch(folder: Path, teacher: Params) -> Launch:
-        return Launch(command.EXPERIMENT, command.Config(workdir=folder / (name or usual), **flags))
+        return Launch(command, command.config(workdir=folder / (name or command.name), **flags))
 
     return launch
 
@@ -64,8 +62,8 @@ def consistency_of(method: str) -> dict[str, Launcher]:
     """Return the runs of a method, on digits from the usual teacher."""
 
     def on_digits(folder: Path, teacher: Params) -> Launch:
-        launcher = run_of(consistency_digits, f"consistency/{method}", method=method, teacher=folder / "edm_digits")
-        return launcher(folder, teacher)
+        flags = {"method": method, "teacher": folder / "edm_digits"}
+        return run_of(consistency_digits.EXPERIMENT, f"consistency/{method}", **flags)(folder, teacher)
 
     def build(config: points.Config, teacher: Params) -> System:
         return points.consistency_system(method, config, lambda: teacher)
@@ -76,12 +74,11 @@ def consistency_of(method: str) -> dict[str, Launcher]:
 def ddgan(num_steps: int) -> dict[str, Launcher]:
     """Return the runs of one length of the chain; the commands' own has their usual folder."""
 
-    def named(command: ModuleType) -> Launcher:
-        usual = command.Config().num_steps == num_steps
-        name = command.EXPERIMENT.name if usual else f"{command.EXPERIMENT.name}_{num_steps}"
-        return run_of(command, name, num_steps=num_steps)
+    def of_length(command: Experiment) -> Launcher:
+        usual = command.config.num_steps == num_steps
+        return run_of(command, command.name if usual else f"{command.name}_{num_steps}", num_steps=num_steps)
 
-    return both(named(ddgan_digits), named(ddgan_25gaussians))
+    return both(of_length(ddgan_digits.EXPERIMENT), of_length(ddgan_25gaussians.EXPERIMENT))
 
 
 def both(digits: Launcher, gaussians: Launcher) -> dict[str, Launcher]:
@@ -91,21 +88,24 @@ def both(digits: Launcher, gaussians: Launcher) -> dict[str, Launcher]:
 
 FAMILIES = {
     "edm": Family(
-        both(run_of(edm_digits), on_points("edm", lambda config, teacher: points.edm_system(config))),
+        both(run_of(edm_digits.EXPERIMENT), on_points("edm", lambda config, teacher: points.edm_system(config))),
         {
             "edm-heun-18": Row("EDM Heun-18", rows.own(18), likelihood=True),
             "edm-dpmpp-4": Row("EDM DPM-Solver++-4", rows.solver_of_four),
         },
     ),
     "ddpm": Family(
-        both(run_of(ddpm_digits), on_points("ddpm", lambda config, teacher: points.ddpm_system(config))),
+        both(run_of(ddpm_digits.EXPERIMENT), on_points("ddpm", lambda config, teacher: points.ddpm_system(config))),
         {
             "ddpm-ancestral-1000": Row("DDPM ancestral-1000", rows.every_step, likelihood=True),
             "ddim-50": Row("DDIM-50", rows.own(50)),
         },
     ),
     "score_sde": Family(
-        both(run_of(score_sde_digits), on_points("score_sde", lambda config, teacher: points.score_sde_system(config))),
+        both(
+            run_of(score_sde_digits.EXPERIMENT),
+            on_points("score_sde", lambda config, teacher: points.score_sde_system(config)),
+        ),
         {
             "pc-2000": Row("PC-2000", rows.own(1_000)),
             "ode": Row("ODE adaptive", rows.adaptive, likelihood=True),
@@ -155,16 +155,13 @@ def chosen(only: tuple[str, ...]) -> dict[str, Row]:
     return {name: row for name, row in ROWS.items() if not only or name in only}
 
 
-def train(data: str, family: str, folder: Path, smoke: bool) -> Trained | None:
+def train(data: str, family: str, teacher: Trained | None, folder: Path, smoke: bool) -> Trained | None:
     """Train a family from wherever its run stands; what lies there is taken as it is. Return None where it was stopped.
 
     Args:
-      data: digits or 25gaussians; family: of `FAMILIES`; folder: of all runs.
+      data: digits or 25gaussians; family: of `FAMILIES`; teacher: trained on the same data, where the family needs one.
+      folder: of all runs.
     """
-    needed = FAMILIES[family].teacher
-    teacher = train(data, needed, folder, smoke) if needed else None
-    if needed and teacher is None:
-        return None
     launch = FAMILIES[family].runs[data](folder, teacher.params if teacher else None)
     config = replace(launch.config, smoke=smoke)
     with cli.bad_input():

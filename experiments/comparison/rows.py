@@ -29,11 +29,6 @@ class Trained(NamedTuple):
     before: float = 0.0
     scale: float = 1.0
 
-    @property
-    def latent_dim(self) -> int | None:
-        """Numbers in a latent, None where the network takes none."""
-        return getattr(self.config, "latent_dim", None)
-
 
 Plan = Callable[[Trained], tuple[System, Sampling]]
 """What is sampled, and how; 0 evaluations where they are counted on the way."""
@@ -83,13 +78,15 @@ def adaptive(trained: Trained) -> tuple[System, Sampling]:
 
 def corrected_generator(trained: Trained) -> tuple[System, Sampling]:
     """Plan PC sampling as if DDGAN's generator were a denoiser: what it costs on a network of the same size."""
+    latent_dim = trained.system.latent_dim
+    assert latent_dim is not None
 
     def denoiser(params: Params, labels: Array | None) -> Denoiser:
         generate: Any = trained.system.denoiser(params, labels)
-        return lambda x, sigma: generate(x, sigma, jnp.zeros((x.shape[0], trained.latent_dim or 0), x.dtype))
+        return lambda x, sigma: generate(x, sigma, jnp.zeros((x.shape[0], latent_dim), x.dtype))
 
     sampling = predictor_corrector(process.sde.vp(), 1e-3, snr=0.16, num_steps=1_000)
-    return trained.system._replace(denoiser=denoiser), sampling
+    return trained.system._replace(denoiser=denoiser, latent_dim=None), sampling
 
 
 def sde_model_of(system: System, bins: int) -> SDEModel:

@@ -144,15 +144,12 @@ def combine(trials: Sequence[dict[str, float | None]]) -> dict[str, float | None
       >>> combine([{"fid": 3.0, "kid": 1.0}, {"fid": 2.0, "kid": 2.0}])
       {'fid': 2.0, 'kid': 1.5}
     """
-    lowest = min(trials, key=lambda trial: trial.get("fid") or 0.0)
     found: dict[str, float | None] = {}
     for name in trials[0]:
-        values = [trial[name] for trial in trials]
-        numbers = [value for value in values if value is not None]
+        numbers = [value for trial in trials if (value := trial[name]) is not None]
         found[name] = sum(numbers) / len(numbers) if numbers else None
-        if name in ("fid", "fid_error"):
-            found[name] = lowest[name]
-    return found
+    lowest = min(trials, key=lambda trial: trial.get("fid") or 0.0)
+    return found | {name: lowest[name] for name in ("fid", "fid_error") if name in lowest}
 
 
 def finite(value: float) -> float | None:

@@ -36,9 +36,7 @@ def draw_missing(
     if not wanted:
         return 0
     seeds = np.concatenate([np.arange(span.start, span.stop) for span in wanted])
-    labels = generate.balanced_labels(seeds, system.num_classes)
-    request = generate.Request(sampling.sampler, sampling.sigmas, seeds, labels, batch_size)
-    batches = generate.draw(system, params, request)
+    batches = generate.draw(system, params, generate.request(system, sampling, seeds, batch_size))
     for span, images in zip(wanted, recut(batches, [len(span) for span in wanted]), strict=True):
         shards.save(folder, span, images=images)
     return len(seeds)

@@ -119,9 +119,8 @@ def _before(owner: Owner, found: dict[str, Any]) -> dict[str, Any]:
     fields = {f.name: f for f in dataclasses.fields(config) if f.name not in workdir.WHERE}
     absent = {n: f.default for n, f in fields.items() if n not in found and f.default is not dataclasses.MISSING}
     kept = {n: workdir.from_json(found[n], f.type) for n, f in fields.items() if n in found and n != "data"}
-    was = dataclasses.replace(
-        config, **kept, **absent
-    )  # its data are identified by their digest, wherever they lie now
+    # Its data are identified by their digest, wherever they lie now.
+    was = dataclasses.replace(config, **kept, **absent)
     was = owner.resolve(was) if absent else was
     return {name: value for name, value in workdir.to_json(was).items() if name in absent}
 

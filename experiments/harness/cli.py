@@ -40,7 +40,9 @@ def one_of(names: Iterable[str]) -> PrimitiveConstructorSpec[str]:
 
     Example:
       >>> from typing import Annotated
-      >>> flag = Annotated[str, one_of({"vp": 1, "ve": 2})]
+      >>> Config = dataclasses.make_dataclass("Config", [("sde", Annotated[str, one_of({"vp": 1, "ve": 2})], "vp")])
+      >>> parse(Config, ["--sde", "ve"]).sde
+      've'
     """
     choices = tuple(names)
     return PrimitiveConstructorSpec(

@@ -62,8 +62,8 @@ def inputs(source: str, split: str, max_pixels: int) -> Inputs:
     """
     if source.startswith("tfds:"):
         name = source.removeprefix("tfds:")
-        known = DOWNLOADED.get(name, partial(prepared.load, name, name))(split)
-        return of_data(known, source)
+        load = DOWNLOADED.get(name, partial(prepared.load, name, name))
+        return of_data(load(split), source)
     if not Path(source).exists():
         raise ValueError(f"--source must be a folder, a zip file, a CIFAR archive or tfds:NAME: no {source}")
     if source.endswith((".tar.gz", ".tgz")):

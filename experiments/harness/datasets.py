@@ -106,17 +106,7 @@ def of(data: str, system: System) -> Dataset:
     return find(data) if system.data is None else system.data
 
 
-def unseen(data: str, held_out: float = 0.0) -> Source | None:
-    """Return images of the same kind that `training` leaves out; None where there are none.
-
-    Of a folder or zip they are the share that is held out, or where it is divided into splits its val or test.
-    Raises: ValueError as `training`.
-    """
-    check_there(data)
-    return find(data).heldout(held_out)
-
-
-def all_unseen(data: str) -> Source | None:
+def unseen(data: str) -> Source | None:
     """Return images that no run trained on: held-out ones of a row, all of a folder or zip.
 
     Raises: ValueError when they are not there.

@@ -157,9 +157,7 @@ def sample(
     config: Training, system: System, sampling: Sampling, params: Params, folder: Path
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw samples.npz and samples.png by the system's own sampler."""
-    seeds = np.arange(config.num_samples)
-    labels = generate.balanced_labels(seeds, system.num_classes)
-    request = generate.Request(sampling.sampler, sampling.sigmas, seeds, labels)
+    request = generate.request(system, sampling, np.arange(config.num_samples))
     generate.write(folder / "samples.npz", system, params, request)
     samples, labels = generate.read(folder / "samples.npz", system.form)
     save_png(folder / "samples.png", system.form.picture(samples[: system.form.shown]))

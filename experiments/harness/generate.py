@@ -44,6 +44,12 @@ def balanced_labels(seeds: np.ndarray, num_classes: int) -> np.ndarray | None:
     return seeds % num_classes if num_classes else None
 
 
+def request(system: System, sampling: Sampling, seeds: np.ndarray, batch_size: int = 256) -> Request:
+    """Ask for one example a seed, with balanced classes where the system has any."""
+    labels = balanced_labels(seeds, system.num_classes)
+    return Request(sampling.sampler, sampling.sigmas, seeds, labels, batch_size)
+
+
 def levels(
     parametrisation: Preconditioning,
     num_steps: int,
@@ -78,10 +84,17 @@ def edm_sampling(parametrisation: Preconditioning, num_steps: int) -> Sampling:
 
 
 def draw(system: System, params: Params, request: Request, progress: bool = True) -> Iterator[np.ndarray]:
-    """Draw batches in the order of the seeds, encoded as they are stored; only one batch is in memory at a time.
+    """Draw batches in the order of the seeds, encoded as they are stored; only one batch is in memory at a time."""
+    return map(system.form.encode, draw_floats(system, params, request, progress))
+
+
+def draw_floats(system: System, params: Params, request: Request, progress: bool = True) -> Iterator[np.ndarray]:
+    """Draw the same batches as the sampler leaves them, images in [-1, 1].
 
     The last batch is filled up, so that one program serves them all. A batch that divides by this process's devices is
     split over them; other processes need not draw along.
+
+    Raises: FloatingPointError, naming seeds, when an example is not finite.
     """
     run = compile_batch(system, request)
     num, size = len(request.seeds), min(request.batch_size, len(request.seeds))
@@ -98,7 +111,7 @@ def draw(system: System, params: Params, request: Request, progress: bool = True
             lost = request.seeds[start + np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(1))]
             raise FloatingPointError(f"images of seeds {lost[:20].tolist()} are not finite: the sampler broke off")
         bar.update(len(x))
-        yield system.form.encode(x)
+        yield x
     bar.close()
 
 

@@ -43,7 +43,7 @@ class Monitoring:
 def monitors(config: Monitoring, workdir: Path) -> list[MonitorFactory]:
     """Return the monitors that the flags name.
 
-    Raises: ValueError where the package of one is not installed.
+    Raises: MissingExtra where the package of one is not installed.
     """
     named = [tensorboard(workdir / "tensorboard")] if config.tensorboard else []
     return [*named, weights_and_biases(workdir, config.wandb)] if config.wandb else named
@@ -62,16 +62,15 @@ def grid(system: System, num_steps: int, folder: Path, fsdp: int) -> Callable[[i
     mesh, num = sharding.data_mesh(fsdp), ROWS * COLUMNS
     replicated, split = sharding.replicated(mesh), sharding.batch_sharding(mesh)
     seeds = np.arange(-(-num // mesh.size) * mesh.size) % num  # filled up, so that the devices share it evenly
-    labels = generate.balanced_labels(seeds, system.num_classes)
-    sampling = system.sampling(num_steps)
-    batch = generate.compile_batch(system, generate.Request(sampling.sampler, sampling.sigmas, seeds, labels))
+    request = generate.request(system, system.sampling(num_steps), seeds)
+    batch = generate.compile_batch(system, request)
 
     @partial(jax.jit, out_shardings=replicated)
     def drawn(params: Params, seeds: Array, labels: Array | None) -> Array:
         return batch(jax.lax.with_sharding_constraint(params, replicated), seeds, labels)
 
     def preview(step: int, state: Any) -> np.ndarray:
-        given = sharding.shard((seeds.astype(np.uint32), labels), split)
+        given = sharding.shard((seeds.astype(np.uint32), request.labels), split)
         x = np.asarray(sharding.to_host(drawn(state.ema, *given)))[:num]
         if not np.isfinite(x).all():
             raise FloatingPointError("its samples are not finite")

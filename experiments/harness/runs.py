@@ -13,8 +13,8 @@ from experiments.harness.system import System
 from experiments.harness.training import trainer
 from jaxdiff import keys
 from jaxdiff.train import sharding
-from jaxdiff.train.checkpoint import Checkpoints
-from jaxdiff.types import Params
+from jaxdiff.train.checkpoint import Checkpoints, Restored
+from jaxdiff.types import Params, PyTree
 
 
 def experiment_of(folder: Path, name: Any) -> Experiment:
@@ -32,8 +32,7 @@ def of_run(folder: Path) -> tuple[Any, System]:
 
     Raises: ValueError when the folder holds no run of an experiment that is in the table.
     """
-    name, *_ = map(workdir.read_json(folder / "config.json").get, claim.OWN_ENTRIES)
-    experiment = experiment_of(folder, name)
+    experiment = experiment_of(folder, workdir.read_json(folder / "config.json").get("experiment"))
     config = config_of(folder, experiment)
     return config, experiment.system(config)
 
@@ -70,11 +69,15 @@ def averaged_params(config: Any, system: System) -> tuple[Params, int]:
     Raises: ValueError when the run has none yet.
     """
     like = jax.eval_shape(trainer(config, system).create, keys.from_seed(0))
-    replicated = sharding.replicated(sharding.data_mesh())
-    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated), like)
-    if not (config.workdir / "checkpoints").is_dir():
-        raise ValueError(f"{config.workdir} has no checkpoint yet: train it first")
-    restored = Checkpoints(config.workdir).restore(like)
-    if restored is None:
+    if (restored := restore(config.workdir, like)) is None:
         raise ValueError(f"{config.workdir} has no checkpoint yet: train it first")
     return restored.state.ema, restored.step
+
+
+def restore(folder: Path, like: PyTree) -> Restored | None:
+    """Read the newest readable checkpoint of a folder, onto each device whole; None where there is none."""
+    if not (folder / "checkpoints").is_dir():
+        return None
+    replicated = sharding.replicated(sharding.data_mesh())
+    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated), like)
+    return Checkpoints(folder).restore(like)

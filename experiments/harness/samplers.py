@@ -17,30 +17,19 @@ Flags = Any
 """The config of experiments.sample, of which a row reads what it needs."""
 
 
-class Evaluations(NamedTuple):
-    """How often n steps evaluate the network: times * n + more."""
-
-    times: int = 1
-    more: int = 0
-
-    def __str__(self) -> str:
-        factor = "n" if self.times == 1 else f"{self.times} n"
-        return factor if not self.more else f"{factor} {'+' if self.more > 0 else '-'} {abs(self.more)}"
-
-
 class Row(NamedTuple):
     """One sampler.
 
     sampler(flags, system, n) -> the sampler; levels(flags, system, n) -> its default levels
-    about: what it is, for --help; evaluations: None where a tolerance decides
+    about, evaluations: what it is, and how often n steps evaluate the network, for --help
     fixed: whether its levels are the only ones; reverse_kernel: whether it asks the model of a chain's reverse steps,
-    where there is a chain, in place of the denoiser
+    where there is a chain, instead of the denoiser
     """
 
     sampler: Callable[[Flags, System, int], Sampler]
     levels: Callable[[Flags, System, int], Grid]
     about: str
-    evaluations: Evaluations | None = Evaluations()
+    evaluations: str = "n"
     fixed: bool = False
     reverse_kernel: bool = False
 
@@ -117,27 +106,32 @@ def ends(flags: Flags, system: System, n: int) -> Grid:
 
 SDE_OR_VE = "along the run's SDE, or VE where it has none"
 SAMPLERS: dict[str, Row] = {
-    "own": Row(lambda flags, system, n: system.sampling(n).sampler, own, "what the run itself uses", None),
+    "own": Row(
+        lambda flags, system, n: system.sampling(n).sampler,
+        own,
+        "what the run itself uses",
+        "as its sampler does",
+    ),
     "euler": Row(lambda *_: samplers.euler(), chain_or_karras, "Euler's method"),
-    "heun": Row(lambda *_: samplers.heun(), karras, "Alg. 1 of the EDM paper", Evaluations(2, -1)),
+    "heun": Row(lambda *_: samplers.heun(), karras, "Alg. 1 of the EDM paper", "2 n - 1"),
     "dpmpp_2m": Row(lambda *_: samplers.dpmpp_2m(), karras, "DPM-Solver++(2M)"),
-    "heun_churn": Row(churn, karras, "its stochastic Alg. 2", Evaluations(2, -1)),
+    "heun_churn": Row(churn, karras, "its stochastic Alg. 2", "2 n - 1"),
     "ddim": Row(lambda flags, *_: samplers.ddim(flags.eta), chain_or_karras, "DDIM, with a share --eta of noise"),
     "ancestral": Row(ancestral, chain_or_karras, "DDPM's reverse steps", reverse_kernel=True),
     "pc": Row(
         lambda flags, system, n: corrected(flags, system, n).sampler,
         lambda flags, system, n: corrected(flags, system, n).sigmas,
         f"predictor-corrector sampling {SDE_OR_VE}",
-        Evaluations(2),
+        "2 n",
         fixed=True,
     ),
-    "ode": Row(ode, ends, f"the adaptive probability flow {SDE_OR_VE}", None, fixed=True),
+    "ode": Row(ode, ends, f"the adaptive probability flow {SDE_OR_VE}", "as its tolerance asks", fixed=True),
 }
 """To offer a sampler, add its row."""
 GRIDS: dict[str, Callable[[Flags, System, int], Grid]] = {"chain": chain, "karras": karras}
 HELP = "; ".join(f"{name}: {row.about}" for name, row in SAMPLERS.items()) + "."
-COST = ", ".join(f"{name} {row.evaluations}" for name, row in SAMPLERS.items() if row.evaluations)
-STEPS = f"Steps n; without it, the run's own number. Evaluations: {COST}, ode as its tolerance asks."
+COST = ", ".join(f"{name} {row.evaluations}" for name, row in SAMPLERS.items())
+STEPS = f"Steps n; without it, the run's own number. Evaluations: {COST}."
 
 
 def choose(flags: Flags, system: System, num_steps: int) -> tuple[Sampler, Grid]:
@@ -145,8 +139,11 @@ def choose(flags: Flags, system: System, num_steps: int) -> tuple[Sampler, Grid]
 
     Raises: ValueError when the system cannot be sampled so.
     """
-    if system.only_own and (flags.sampler, flags.grid) != ("own", "auto"):
-        raise ValueError(f"sampler {flags.sampler}, grid {flags.grid}: {system.only_own}")
+    if system.latent_dim is not None and (flags.sampler, flags.grid) != ("own", "auto"):
+        raise ValueError(
+            f"sampler {flags.sampler}, grid {flags.grid}: a DDGAN's network draws x0 and is no denoiser; it has one "
+            "sampler, own, on its own chain"
+        )
     row = SAMPLERS[flags.sampler]
     levels = row.levels if row.fixed else GRIDS.get(flags.grid, row.levels)
     return row.sampler(flags, system, num_steps), levels(flags, system, num_steps)

@@ -112,7 +112,8 @@ class System(NamedTuple):
     discrete_process: None where there is no chain of steps; sde_model: None where there is no SDE
     trainer: None where minimising `loss` is all there is; data: None where --data names it
     unconditional: whether classes were hidden in training too, so that the denoiser without labels means something
-    only_own: why no sampler but its own fits it, where what stands as its denoiser is none
+    latent_dim: numbers in the latent of a network that draws x0 from (x, sigma, latent), so that only its own sampler
+    fits; None of a denoiser
     """
 
     init: Callable[[Key], Params]
@@ -127,7 +128,7 @@ class System(NamedTuple):
     trainer: Trainer | None = None
     data: Dataset | None = None
     unconditional: bool = False
-    only_own: str = ""
+    latent_dim: int | None = None
 
     @property
     def form(self) -> Form:

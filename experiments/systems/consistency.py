@@ -100,10 +100,10 @@ def assemble(config: Consistency, net: Network, teacher: Callable[[], Params]) -
         if not method.from_teacher:
             return state
         found = teacher()
-        # A buffer of its own for each, as all are donated.
+        # A buffer of its own for each, as all are donated and what was found may be in use elsewhere.
         loaded = lambda trainable: trainable._replace(network=copied(found)) if trainable else ()  # noqa: E731
         parts: dict[str, Any] = {name: loaded(getattr(state, name)) for name in ("params", "ema", "target")}
-        return state._replace(**parts, teacher=found if objective.teacher else ())
+        return state._replace(**parts, teacher=copied(found) if objective.teacher else ())
 
     step = consistency_step(
         objective.loss, training.optimizer(config), training.average(config), objective.target_decay,

@@ -18,8 +18,6 @@ from jaxdiff.train import adversarial, ema
 from jaxdiff.train.adversarial import Discriminate, Generate, Networks
 from jaxdiff.types import Array, Key
 
-ONLY_OWN = "a DDGAN's network draws x0 and is no denoiser; it has one sampler, own, on its own chain"
-
 
 @dataclass(frozen=True)
 class DDGAN(training.Training):
@@ -195,6 +193,6 @@ def on_process(
         lambda num_steps: sampling(config, num_steps),
         shape,
         num_classes=0,
-        only_own=ONLY_OWN,
         trainer=trainer_of(config, init, generator, discriminator, decayed),
+        latent_dim=config.latent_dim,
     )

@@ -21,7 +21,7 @@ from jaxdiff.data import gaussians
 from jaxdiff.gaussian_mixture import moments
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.samplers import langevin, predictor, time_points
-from jaxdiff.samplers.langevin import annealed
+from jaxdiff.samplers.langevin import annealed_step_size
 from jaxdiff.samplers.predictors import reverse_diffusion
 from jaxdiff.types import Array, Params
 
@@ -111,12 +111,12 @@ def score_sde_system(config: Config) -> System:
     """Build the VP SDE in continuous time (Song et al. 2021).
 
     Times are drawn for likelihood, since few of uniform ones fall where Gaussians are resolved. The corrector's steps
-    are those of annealed Langevin dynamics, as two dimensions ask for: see `langevin.per_example`.
+    are those of annealed Langevin dynamics, as two dimensions ask for: see `samplers.per_example_step_size`.
     """
     system = score_sde.assemble(like(config, score_sde.ScoreSDE, weighting="importance"), network(config, 1.0))
     assert system.sde_model is not None
     sde, epsilon = system.sde_model.sde, system.sde_model.epsilon
-    sampler = langevin(predictor(sde, reverse_diffusion), sde, step_size=annealed)
+    sampler = langevin(predictor(sde, reverse_diffusion), sde, step_size=annealed_step_size)
 
     def sampling(num_steps: int) -> Sampling:
         return Sampling("predictor_corrector", sampler, process.sde.grid(sde, num_steps, epsilon), nfe=2 * num_steps)
@@ -172,9 +172,3 @@ DATA = dataset(
 def experiment_of(name: str, build: Callable[[Config], System]) -> experiment.Experiment:
     """Return the experiment of a system on these data."""
     return experiment.Experiment(name, Config, lambda config: build(config)._replace(data=DATA), smoke)
-
-
-def train(name: str, config: Config, system: System) -> Any:
-    """Return the state at the last step, or where a signal stopped it, from wherever the run's folder stands."""
-    named = experiment_of(name, lambda config: system)
-    return experiment.trained(named, config)[1]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.harness import workdir
+from experiments.harness import runs, workdir
 from experiments.harness.devices import Devices
 from experiments.harness.system import Pretrained, Sampling, System
 from experiments.systems import ddgan, edm
@@ -19,7 +19,7 @@ from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params
 from jaxdiff.precond import Preconditioning, leading_channels
 from jaxdiff.samplers import time_points
-from jaxdiff.train import paths, sharding
+from jaxdiff.train import paths
 from jaxdiff.train.checkpoint import Checkpoints
 from jaxdiff.types import Array, Key, Params
 
@@ -111,13 +111,11 @@ def _ddgan(path: Path) -> Pretrained:
 
     shape = (options.image_size, options.image_size, options.num_channels)
     system = System(init, None, sample_x0, precond.ddpm.x0(betas), partial(ddgan.sampling, config), shape, 0)
-    return Pretrained(system._replace(only_own=ddgan.ONLY_OWN), lambda: params, config.num_steps)
+    return Pretrained(system._replace(latent_dim=config.latent_dim), lambda: params, config.num_steps)
 
 
 def _restore(path: Path, net: Any) -> Params:
-    replicated = sharding.replicated(sharding.data_mesh())
-    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=replicated), abstract_params(net))
-    restored = Checkpoints(path).restore(like)
+    restored = runs.restore(path, abstract_params(net))
     if restored is None:
         raise ValueError(f"{path} holds no checkpoint")
     return restored.state

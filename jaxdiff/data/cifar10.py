@@ -52,9 +52,15 @@ def download(builder: Any) -> Path:
 
     Returns: its path.
     Raises: ValueError when it is not the file that is registered; OSError when it cannot be had.
-    Example: where the file lies in DATA_DIR/downloads/manual, nothing is downloaded
-      >>> download(prepared.find_builder("cifar10")).name  # doctest: +SKIP
-      'cifar-10-binary.tar.gz'
+    Example: a file in DATA_DIR/downloads/manual is checked, and nothing is downloaded
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     by_hand = Path(folder, "downloads", "manual", "cifar-10-binary.tar.gz")
+      ...     by_hand.parent.mkdir(parents=True)
+      ...     by_hand.touch()
+      ...     download(prepared.find_builder("cifar10", folder))
+      Traceback (most recent call last):
+      ValueError: ... has wrong checksum: ...: refused; delete it and try again
     """
     with needs("data", __name__):
         import tensorflow_datasets as tfds

@@ -50,7 +50,7 @@ def find_builder(name: str, data_dir: str | Path | None = None) -> Any:
       data_dir: where it keeps its data; its own default where not given.
     Raises: ValueError when it knows no such data set, or cannot read it.
     Example:
-      >>> find_builder("mnist").name  # doctest: +SKIP
+      >>> find_builder("mnist", data_dir="nowhere").name
       'mnist'
     """
     with needs("data", __name__):
@@ -124,8 +124,9 @@ def load(name: str, title: str, split: str = "train", data_dir: str | Path | Non
     Raises: ValueError when the data set is not prepared there in a format that is read, saying how to prepare it.
       Preparing it downloads it and needs TensorFlow once; reading it does not.
     Example:
-      >>> len(load("mnist", "MNIST", split="test"))  # doctest: +SKIP
-      10000
+      >>> load("mnist", "MNIST", data_dir="nowhere")
+      Traceback (most recent call last):
+      ValueError: MNIST is not prepared in nowhere/mnist/...: call tfds.builder('mnist', ...
     """
     found = find_builder(name, data_dir)
     if not is_readable(found):

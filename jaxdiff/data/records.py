@@ -38,7 +38,7 @@ class Records:
         return {name: array[0] for name, array in self.take(np.array([index])).items()}
 
     def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Rows [B] as image [B, H, W, C] and label [B]."""
+        """Return the examples of rows [B]: image [B, H, W, C] and label [B]."""
         joined = b"".join(self.records.__getitems__(rows.tolist()))
         found = np.frombuffer(joined, np.uint8).reshape(len(rows), _LABEL.itemsize + int(np.prod(self.shape)))
         image = found[:, _LABEL.itemsize :].reshape(-1, *self.shape)

@@ -68,7 +68,8 @@ def mnist(split: str = "train", num: int = 128_000, seed: int = 0, data_dir: str
     Raises: ValueError when MNIST is not prepared there, saying how to prepare it.
     Reference: LeCun et al. 1998. Tested on small files in the true format; the data set itself could not be had here.
     Example:
-      >>> mnist(num=3)[0]["image"].shape  # doctest: +SKIP
-      (32, 32, 3)
+      >>> mnist(data_dir="nowhere")
+      Traceback (most recent call last):
+      ValueError: MNIST is not prepared in nowhere/mnist/...: call tfds.builder('mnist', ...
     """
     return Stacked(prepared.load("mnist", "MNIST", split, data_dir), num, seed, pad=2)

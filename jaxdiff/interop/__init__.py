@@ -1,8 +1,9 @@
 """Published checkpoints, read as data: files to jaxdiff's networks and params. Nothing in a file is ever executed.
 
-One module for the authors of a release, each with a loader that takes a path: `edm` (Karras et al.'s pickles), `openai`
+One module for the authors of a release, with a loader that takes a path: `edm` (Karras et al.'s pickles), `openai`
 (improved and guided diffusion), `consistency` (OpenAI's consistency models), `score_sde` (Song et al., in PyTorch or
-Flax), `ncsnv2`, `ddgan` (Xiao et al.), and the weights of metrics, `inception` and `lpips`. `state_dict` maps published
+Flax), `ddgan` (Xiao et al.), and the weights of metrics, `inception` and `lpips`; `ncsnv2` maps parameters that the
+caller has read. `state_dict` maps published
 names to params, `formats` reads the files, and `fetch` downloads and checks them.
 
 To add a release, write its module: the authors' options as a frozen dataclass, `network(options)`, and the published

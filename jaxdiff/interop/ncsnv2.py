@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.interop.state_dict import abstract_params, float_params, unwrap
 from jaxdiff.nets.ncsnv2.refinenet import NCSNv2
 from jaxdiff.types import ArrayLike, Params
@@ -24,17 +25,20 @@ def params_of(net: NCSNv2, state_dict: Mapping[str, np.ndarray], prefix: str = "
       state_dict: name -> array, convolutions as OIHW.
       prefix: of the names that belong to the network, such as "model.".
     Returns: params in the type of the state dict, float32 at least.
-    Raises: ValueError naming what is missing, unknown or of another shape, or sigmas other than the network's.
+    Raises: CheckpointFormatError (a ValueError) naming what is missing, unknown or of another shape, or sigmas other
+      than the network's.
     Reference: Song & Ermon 2020, the authors' code.
     Example:
       >>> params_of(NCSNv2(8, 1, 8, (1, 2), (1, 1), sigmas=(2.0, 1.0)), {"sigmas": np.array([3.0, 1.0])})
       Traceback (most recent call last):
-      ValueError: sigmas are [3. 1.] in the checkpoint, [2. 1.] in the network
+      jaxdiff.interop.formats.plain_values.CheckpointFormatError: sigmas are [3. 1.] in the checkpoint, [2. 1.] ...
     """
     arrays = unwrap(state_dict, prefix)
     levels = arrays.pop("sigmas", None)
     if levels is not None and net.sigmas is not None and not _equal(levels, np.asarray(net.sigmas)):
-        raise ValueError(f"sigmas are {np.asarray(levels)} in the checkpoint, {np.asarray(net.sigmas)} in the network")
+        raise CheckpointFormatError(
+            f"sigmas are {np.asarray(levels)} in the checkpoint, {np.asarray(net.sigmas)} in the network"
+        )
     return float_params(arrays, abstract_params(net), ncsnv2_name)
 
 
@@ -45,7 +49,7 @@ def params_of_flax(net: NCSNv2, params: Mapping[str, Any]) -> Params:
       net: the network, with population_variance and half_pixel as that code has them, and refine_mult (2, 2, 2, 1).
       params: such as `params_ema` of its checkpoints.
     Returns: as `params_of`.
-    Raises: ValueError naming what is missing, unknown or of another shape.
+    Raises: CheckpointFormatError naming what is missing, unknown or of another shape.
     Reference: Song et al. 2021, the authors' score_sde.
     Example:
       >>> params_of_flax(NCSNv2(8, 1, 8, (1, 2), (1, 1)), {})

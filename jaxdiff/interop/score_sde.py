@@ -12,7 +12,8 @@ from jaxdiff.interop.formats.plain_values import CheckpointFormatError
 from jaxdiff.interop.score_sde_params import params_of_flax, params_of_torch
 from jaxdiff.nets.checks import check_choices, check_taps
 from jaxdiff.nets.layers import Nonlinearity
-from jaxdiff.nets.unet.song import DecoderType, EncoderType, SongUNet
+from jaxdiff.nets.unet.song import SongUNet
+from jaxdiff.nets.unet.song_frame import DecoderType, EncoderType
 from jaxdiff.types import Params
 
 

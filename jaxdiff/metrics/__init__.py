@@ -6,7 +6,7 @@ classes), with error bars by `bootstrap`. `inception` computes features, `statis
 `reports` joins several metrics, and `lpips` is a distance in JAX, with a gradient.
 
 To add a metric, write a file with a pure function of features that raises ValueError for what it cannot compare, and a
-test against another implementation; name it in the function of `reports` that shall have it.
+test against another implementation; add it to the report in `reports` that it belongs to.
 """
 
 from typing import TYPE_CHECKING

@@ -40,6 +40,19 @@ def nearest_distance(points: ArrayLike, train: ArrayLike) -> NDArray[np.float64]
     return np.linalg.norm(points - train[nearest], axis=1)
 
 
+def near_share(distances: ArrayLike, unseen: ArrayLike) -> float:
+    """Compute the share of distances that are at most the 1 % quantile of the held-out images' distances.
+
+    Args:
+      distances: from `nearest_distance` of samples.
+      unseen: from `nearest_distance` of held-out images.
+    Example:
+      >>> near_share([0.0, 1.0, 2.0, 3.0], unseen=[1.0, 1.0])
+      0.5
+    """
+    return float(np.mean(np.asarray(distances) <= np.quantile(np.asarray(unseen), 0.01)))
+
+
 def memorisation(samples: ArrayLike, train: ArrayLike, heldout: ArrayLike) -> Memorisation:
     """Compare samples' distances to their nearest training image with those of held-out images.
 
@@ -59,5 +72,4 @@ def memorisation(samples: ArrayLike, train: ArrayLike, heldout: ArrayLike) -> Me
     median = float(np.median(unseen))
     if median == 0:
         raise ValueError("heldout must be unseen, but at least half of it is in train")
-    near = float(np.mean(ours <= np.quantile(unseen, 0.01)))
-    return Memorisation(float(np.median(ours)), median, near)
+    return Memorisation(float(np.median(ours)), median, near_share(ours, unseen))

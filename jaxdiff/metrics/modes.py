@@ -114,9 +114,7 @@ def stacked_labels(images: ArrayLike, classifier: Classifier) -> NDArray[np.int6
     if array.ndim != 4 or array.shape[-1] != 3:
         raise ValueError(f"images must be [N, H, W, 3], one digit a channel, got shape {list(array.shape)}")
     digits = [classifier.predict(as_rows("images", array[..., channel])) for channel in range(3)]
-    return (
-        np.asarray(digits[0], np.int64) * 100 + np.asarray(digits[1], np.int64) * 10 + np.asarray(digits[2], np.int64)
-    )
+    return np.array([100, 10, 1]) @ np.asarray(digits, np.int64)
 
 
 def stacked_coverage(images: ArrayLike, classifier: Classifier) -> Coverage:

@@ -29,19 +29,18 @@ def pixel_report(samples: NDArray, train: NDArray, heldout: NDArray | None = Non
       (1.0, 0.0, False)
     """
     found: dict[str, float] = {}
-    for prefix, images in (("", samples), ("heldout_", heldout)):
-        if images is None:
-            continue
+    sets = {"": samples} if heldout is None else {"": samples, "heldout_": heldout}
+    distances = {prefix: memorisation.nearest_distance(images, train) for prefix, images in sets.items()}
+    unseen = distances.get("heldout_", np.zeros(1))
+    for prefix, images in sets.items():
         if min(len(images), len(train)) > 1:
             found[f"{prefix}frechet_pixels"] = frechet.distance_of_features(images, train)
         if min(len(images), len(train)) > NEIGHBOURS:
             for name, value in prdc.prdc(train, images, NEIGHBOURS)._asdict().items():
                 found[f"{prefix}{name}"] = value
-        distances = memorisation.nearest_distance(images, train)
-        found[f"{prefix}nearest_train_distance"] = float(np.median(distances))
-        if heldout is not None and np.median(memorisation.nearest_distance(heldout, train)) > 0:
-            near = memorisation.memorisation(images, train, heldout)
-            found[f"{prefix}share_near_copies"] = near.share_near_copies
+        found[f"{prefix}nearest_train_distance"] = float(np.median(distances[prefix]))
+        if np.median(unseen) > 0:
+            found[f"{prefix}share_near_copies"] = memorisation.near_share(distances[prefix], unseen)
     return found
 
 

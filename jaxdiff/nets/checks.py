@@ -22,15 +22,29 @@ def check_resolutions(img_resolution: int, model_channels: int, channel_mult: Se
       Traceback (most recent call last):
       ValueError: img_resolution=10 must be divisible by 4, as it is halved that far
     """
-    factor = 2 ** (len(channel_mult) - 1)
-    if img_resolution < factor or img_resolution % factor:
-        raise ValueError(f"img_resolution={img_resolution} must be divisible by {factor}, as it is halved that far")
+    check_halvings(img_resolution, len(channel_mult) - 1)
     for mult in channel_mult:
         width = model_channels * mult
         if width < 4 or width % min(32, width // 4):
             raise ValueError(
                 f"model_channels={model_channels} times {mult} must be 4 or more and a multiple of min(32, C // 4)"
             )
+
+
+def check_halvings(img_resolution: int, halvings: int) -> None:
+    """Raise ValueError unless a resolution is whole however often it is halved.
+
+    Args:
+      img_resolution: height and width; halvings: how often.
+    Raises: ValueError.
+    Example:
+      >>> check_halvings(10, 2)
+      Traceback (most recent call last):
+      ValueError: img_resolution=10 must be divisible by 4, as it is halved that far
+    """
+    factor = 2**halvings
+    if img_resolution < factor or img_resolution % factor:
+        raise ValueError(f"img_resolution={img_resolution} must be divisible by {factor}, as it is halved that far")
 
 
 def check_choices(options: Any) -> None:
@@ -123,8 +137,22 @@ def check_image(net: Any, x: Array, noise_labels: ArrayLike) -> None:
     expected = (net.img_resolution, net.img_resolution, net.in_channels)
     if x.ndim != 4 or x.shape[1:] != expected:
         raise ValueError(f"x must be [B, {', '.join(map(str, expected))}] for this network, got {list(x.shape)}")
-    if jnp.shape(noise_labels) not in ((), (1,), x.shape[:1]):
-        raise ValueError(f"noise_labels must be [] or [{x.shape[0]}], got {list(jnp.shape(noise_labels))}")
+    check_noise_labels(noise_labels, x.shape[0])
+
+
+def check_noise_labels(noise_labels: ArrayLike, batch: int) -> None:
+    """Raise ValueError unless noise labels are one number, or one an example.
+
+    Args:
+      noise_labels: [], [1] or [B]; batch: B.
+    Raises: ValueError, which names the shape that fits.
+    Example:
+      >>> check_noise_labels(jnp.zeros((2, 1)), batch=2)
+      Traceback (most recent call last):
+      ValueError: noise_labels must be [] or [2], got [2, 1]
+    """
+    if jnp.shape(noise_labels) not in ((), (1,), (batch,)):
+        raise ValueError(f"noise_labels must be [] or [{batch}], got {list(jnp.shape(noise_labels))}")
 
 
 def check_taps(name: str, taps: Sequence[float]) -> None:
@@ -135,7 +163,9 @@ def check_taps(name: str, taps: Sequence[float]) -> None:
       taps: one-dimensional, of even length and a sum other than 0.
     Raises: ValueError, which names the option.
     Example:
-      >>> check_taps("fir_kernel", (1, 3, 3, 1))
+      >>> check_taps("fir_kernel", (1, 3, 1))
+      Traceback (most recent call last):
+      ValueError: fir_kernel must be a flat sequence of an even number of taps, for rows and columns alike, ...
     """
     if np.ndim(taps) != 1 or not len(taps) or len(taps) % 2 or not sum(taps):
         raise ValueError(

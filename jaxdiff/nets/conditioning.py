@@ -55,9 +55,7 @@ class Conditioning(nn.Module):
         else:
             emb = positional(t, self.noise_features)
         if self.label_dim:
-            labels = _or_zeros(class_labels, self.label_dim, t)
-            if train and self.label_dropout:
-                labels = drop_labels(labels, _uniform(self, batch), self.label_dropout)
+            labels = _classes(self, class_labels, batch, t, train)
             emb = emb + linear(self.noise_features, "map_label")(labels * self.label_dim**0.5)
         if self.augment_dim:
             augment = linear(self.noise_features, "map_augment", bias=False)
@@ -111,9 +109,7 @@ class AdmConditioning(nn.Module):
         emb = nn.silu(self._layer("map_layer0", emb))
         emb = self._layer("map_layer1", emb)
         if self.label_dim:
-            labels = _or_zeros(class_labels, self.label_dim, t)
-            if train and self.label_dropout:
-                labels = drop_labels(labels, _uniform(self, batch), self.label_dropout)
+            labels = _classes(self, class_labels, batch, t, train)
             init = scaled(nn.initializers.variance_scaling(1.0, "fan_in", "normal"), self.label_dim**0.5)
             emb = emb + nn.Dense(self.features, False, self.dtype, kernel_init=init, name="map_label")(labels)
         return nn.silu(emb)
@@ -134,9 +130,12 @@ def _or_zeros(labels: Array | None, dim: int, t: Array) -> Array:
     return jnp.zeros((1, dim), t.dtype) if labels is None else labels
 
 
-def _uniform(module: nn.Module, batch: int) -> Array:
-    """One number an example, for dropping labels, also where all examples share one label."""
-    return jax.random.uniform(module.make_rng("dropout"), (batch, 1))
+def _classes(net: Conditioning | AdmConditioning, labels: Array | None, batch: int, t: Array, train: bool) -> Array:
+    """Class labels, some of them dropped in training: each example by itself, also where all share one label."""
+    labels = _or_zeros(labels, net.label_dim, t)
+    if not (train and net.label_dropout):
+        return labels
+    return drop_labels(labels, jax.random.uniform(net.make_rng("dropout"), (batch, 1)), net.label_dropout)
 
 
 def drop_labels(labels: Array, uniform: Array, rate: float) -> Array:

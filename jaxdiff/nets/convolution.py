@@ -2,14 +2,14 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 
 from jaxdiff.nets.initialisers import Init, bounded_uniform, xavier_uniform
-from jaxdiff.nets.resampling import Resample, resample
+from jaxdiff.nets.resampling import Direction, Resample, resample
 from jaxdiff.types import Array, Image
 
 
@@ -98,7 +98,7 @@ def strided_conv(features: int, dtype: Any, name: str) -> nn.Conv:
 
 
 def resampling_layer(
-    features: int, direction: Literal["up", "down"], taps: Sequence[float] | None, conv: bool, dtype: Any, name: str
+    features: int, direction: Direction, taps: Sequence[float] | None, conv: bool, dtype: Any, name: str
 ) -> Callable[[Image], Image]:
     """Make a layer that doubles or halves the resolution, with a 3x3 convolution (fused with the filter) or without.
 

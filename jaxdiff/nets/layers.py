@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import flax.linen as nn
 
+from jaxdiff.nets.checks import check_choice
 from jaxdiff.types import Array
 
 Nonlinearity = Literal["swish", "elu", "relu", "lrelu"]
@@ -26,8 +27,7 @@ def activation(nonlinearity: Nonlinearity) -> Callable[[Array], Array]:
       >>> float(activation("lrelu")(-5.0))
       -1.0
     """
-    if nonlinearity not in ACTIVATIONS:
-        raise ValueError(f"nonlinearity must be one of {', '.join(ACTIVATIONS)}, got {nonlinearity!r}")
+    check_choice("nonlinearity", nonlinearity, Nonlinearity)
     return ACTIVATIONS[nonlinearity]
 
 

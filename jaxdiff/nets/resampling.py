@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxdiff.types import Image
 
-Resample = Literal["up", "down"] | None
+Direction = Literal["up", "down"]
+Resample = Direction | None
 
 
 def upfirdn(

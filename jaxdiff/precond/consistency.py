@@ -1,8 +1,8 @@
 """Networks that are the identity at the lowest level: consistency models, f(x, sigma_min) = x for every network."""
 
 import jax.numpy as jnp
-import numpy as np
 
+from jaxdiff import grids
 from jaxdiff.precond.base import Preconditioning
 from jaxdiff.precond.edm import edm
 from jaxdiff.types import as_floating
@@ -27,7 +27,7 @@ def consistency(
       >>> float(precond.c_skip(jnp.array(0.002))), float(precond.c_out(jnp.array(0.002)))
       (1.0, 0.0)
     """
-    _check_range(sigma_min, sigma_max)
+    grids.check_range(sigma_min, sigma_max)
     return edm(sigma_data)._replace(
         c_skip=lambda sigma: sigma_data**2 / ((as_floating(sigma) - sigma_min) ** 2 + sigma_data**2),
         c_out=lambda sigma: (
@@ -37,8 +37,3 @@ def consistency(
         sigma_min=sigma_min,
         sigma_max=sigma_max,
     )
-
-
-def _check_range(sigma_min: float, sigma_max: float) -> None:
-    if not 0 < sigma_min < sigma_max < np.inf:
-        raise ValueError(f"need 0 < sigma_min < sigma_max < inf, got sigma_min={sigma_min}, sigma_max={sigma_max}")

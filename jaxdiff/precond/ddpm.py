@@ -4,17 +4,15 @@ Each sees x_t = x / sqrt(1 + sigma^2) and the index t of the nearest level of it
 may ask it: a respaced chain needs no other network. To add a prediction, write its coefficients in `predictions`.
 """
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
-import numpy as np
 
 from jaxdiff import predictions
-from jaxdiff.precond.base import Preconditioning, variance_preserving
-from jaxdiff.predictions import Coefficient, Prediction
+from jaxdiff.precond.base import Preconditioning
+from jaxdiff.precond.level_table import look_up, nearest, on_levels
+from jaxdiff.predictions import Prediction
 from jaxdiff.process import posterior
 from jaxdiff.process.betas import Betas, sigmas
-from jaxdiff.types import Array, as_floating
+from jaxdiff.types import Array
 
 
 def eps(betas: Betas, scale: float = 1.0) -> Preconditioning:
@@ -40,6 +38,7 @@ def x0(betas: Betas, scale: float = 1.0) -> Preconditioning:
     Args: as `eps`.
     Reference: Ho et al. 2020, section 3.2.
     Example:
+      >>> import numpy as np
       >>> float(x0(np.array([0.2, 0.5])).c_skip(jnp.array(0.5)))
       0.0
     """
@@ -54,6 +53,7 @@ def v(betas: Betas, scale: float = 1.0) -> Preconditioning:
     Args: as `eps`.
     Reference: Salimans & Ho 2022, Appendix D.
     Example:
+      >>> import numpy as np
       >>> round(float(v(np.array([0.2, 0.5])).c_skip(jnp.array(0.5))), 6)
       0.8
     """
@@ -72,12 +72,13 @@ def mu(betas: Betas, scale: float = 1.0, trained: Betas | None = None) -> Precon
       trained: of the chain whose indices the network knows, where `betas` is that chain respaced.
     Reference: Ho et al. 2020, Eq. 8. The reverse step's mean is then F itself: (1 - r) D + r x = sqrt(1 + sigma'^2) F.
     Example:
+      >>> import numpy as np
       >>> precond = mu(np.array([0.2, 0.5]))
       >>> float(precond.c_skip(jnp.array(0.5))), float(precond.c_out(jnp.array(0.5)))
       (-0.0, 1.0)
     """
     levels = sigmas(betas)
-    below = _table(levels[1:][::-1], _nearest(levels[:-1][::-1]))
+    below = look_up(levels[1:][::-1], nearest(levels[:-1][::-1]))
 
     def c_skip(sigma: Array) -> Array:
         q = posterior.between(sigma, below(sigma))
@@ -90,19 +91,4 @@ def mu(betas: Betas, scale: float = 1.0, trained: Betas | None = None) -> Precon
 
 
 def _of_chain(prediction: Prediction, betas: Betas, scale: float) -> Preconditioning:
-    levels = sigmas(betas)[:-1][::-1]
-    nearest = _nearest(levels)
-    network = variance_preserving(prediction, lambda sigma: scale * nearest(sigma).astype(as_floating(sigma).dtype))
-    return network._replace(
-        sigma_min=float(levels[0]), sigma_max=float(levels[-1]), round_sigma=_table(levels, nearest)
-    )
-
-
-def _nearest(levels: np.ndarray) -> Callable[[Array], Array]:
-    """Index of the nearest of increasing levels: the number of midpoints below sigma."""
-    midpoints = (levels[1:] + levels[:-1]) / 2
-    return lambda sigma: jnp.searchsorted(jnp.asarray(midpoints, as_floating(sigma).dtype), sigma)
-
-
-def _table(values: np.ndarray, index: Callable[[Array], Array]) -> Coefficient:
-    return lambda sigma: jnp.asarray(values, as_floating(sigma).dtype)[index(sigma)]
+    return on_levels(prediction, sigmas(betas)[:-1][::-1], lambda t: scale * t)

@@ -5,8 +5,9 @@ import numpy as np
 
 from jaxdiff import grids, predictions
 from jaxdiff.precond.base import Preconditioning, variance_preserving
+from jaxdiff.precond.level_table import on_levels
 from jaxdiff.process import schedules
-from jaxdiff.types import Array, as_floating
+from jaxdiff.types import as_floating
 
 
 def edm(sigma_data: float = 0.5) -> Preconditioning:
@@ -48,7 +49,7 @@ def vp(beta_d: float = 19.9, beta_min: float = 0.1, num_levels: int = 1000, epsi
       -2.0
     """
     schedule = schedules.vp(beta_d, beta_min)
-    low, high = np.sqrt(np.expm1([0.5 * beta_d * t**2 + beta_min * t for t in (epsilon_t, 1.0)])).tolist()
+    low, high = grids.vp_sigma(np.array([epsilon_t, 1.0]), beta_d, beta_min).tolist()
     network = variance_preserving(predictions.eps, lambda sigma: (num_levels - 1) * schedule.sigma_inv(sigma))
     return network._replace(sigma_min=low, sigma_max=high)
 
@@ -90,18 +91,5 @@ def iddpm(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008) -> Pre
       >>> float(precond.c_noise(jnp.array(precond.sigma_min)))
       0.0
     """
-    levels = grids.iddpm_levels(num_levels, c_1, c_2)
-
-    def nearest(sigma: Array) -> Array:
-        # Levels decrease, so that the index of the nearest is the number of midpoints above sigma.
-        midpoints = jnp.asarray((levels[1:] + levels[:-1]) / 2, as_floating(sigma).dtype)
-        return num_levels - jnp.searchsorted(midpoints[::-1], sigma, side="right")
-
-    def c_noise(sigma: Array) -> Array:
-        return (num_levels - 1 - nearest(sigma)).astype(as_floating(sigma).dtype)
-
-    return variance_preserving(predictions.eps, c_noise)._replace(
-        sigma_min=float(levels[num_levels - 1]),
-        sigma_max=float(levels[0]),
-        round_sigma=lambda sigma: jnp.asarray(levels, as_floating(sigma).dtype)[nearest(sigma)],
-    )
+    levels = grids.iddpm_levels(num_levels, c_1, c_2)[::-1]  # u_M = 0 comes first, whose index is -1
+    return on_levels(predictions.eps, levels, lambda index: index - 1)._replace(sigma_min=float(levels[1]))

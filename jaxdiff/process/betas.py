@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxdiff.grids import Grid
+from jaxdiff.grids import Grid, check_num_steps
 from jaxdiff.process import posterior
 
 Betas = NDArray[np.float64]
@@ -33,7 +33,7 @@ def linear(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> 
       >>> linear(1000)[[0, -1]].tolist()
       [0.0001, 0.02]
     """
-    scale = 1000 / _length(num_steps)
+    scale = 1000 / check_num_steps(num_steps)
     return check(_rising(scale * beta_start, scale * beta_end, num_steps))
 
 
@@ -50,7 +50,7 @@ def quadratic(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) 
       >>> [round(beta, 4) for beta in quadratic(3, 0.01, 0.09).tolist()]
       [0.01, 0.04, 0.09]
     """
-    return check(_rising(beta_start**0.5, beta_end**0.5, _length(num_steps)) ** 2)
+    return check(_rising(beta_start**0.5, beta_end**0.5, check_num_steps(num_steps)) ** 2)
 
 
 def constant(num_steps: int, beta: float = 0.02) -> Betas:
@@ -64,7 +64,7 @@ def constant(num_steps: int, beta: float = 0.02) -> Betas:
       >>> constant(2, 0.5).tolist()
       [0.5, 0.5]
     """
-    return check(np.full(_length(num_steps), float(beta)))
+    return check(np.full(check_num_steps(num_steps), float(beta)))
 
 
 def cosine(num_steps: int, max_beta: float = 0.999, s: float = 0.008) -> Betas:
@@ -100,7 +100,7 @@ def from_alpha_bar(alpha_bar: Callable[[NDArray], NDArray], num_steps: int, max_
     """
     if not 0 < max_beta < 1:
         raise ValueError(f"max_beta must lie between 0 and 1, got {max_beta}")
-    products = np.asarray(alpha_bar(np.arange(_length(num_steps) + 1) / num_steps), np.float64)
+    products = np.asarray(alpha_bar(np.arange(check_num_steps(num_steps) + 1) / num_steps), np.float64)
     return check(np.minimum(1 - products[1:] / products[:-1], max_beta))
 
 
@@ -120,7 +120,7 @@ def vp(num_steps: int, beta_min: float = 0.1, beta_max: float = 20.0, t_min: flo
       >>> [round(beta, 4) for beta in vp(4).tolist()]
       [0.4783, 0.8492, 0.9564, 0.9874]
     """
-    t = t_min + (1 - t_min) * np.arange(_length(num_steps) + 1) / num_steps
+    t = t_min + (1 - t_min) * np.arange(check_num_steps(num_steps) + 1) / num_steps
     return check(-np.expm1(-np.diff(beta_min * t + (beta_max - beta_min) * t**2 / 2)))
 
 
@@ -139,7 +139,7 @@ def geometric(num_steps: int, variance_min: float, variance_max: float, t_min: f
     """
     if not 0 < variance_min < variance_max < 1:
         raise ValueError(f"variance_min, variance_max must rise within (0, 1), got {variance_min}, {variance_max}")
-    t = t_min + (1 - t_min) * np.arange(_length(num_steps) + 1) / num_steps
+    t = t_min + (1 - t_min) * np.arange(check_num_steps(num_steps) + 1) / num_steps
     alpha_bar = 1 - variance_min * (variance_max / variance_min) ** t
     return check(1 - alpha_bar[1:] / alpha_bar[:-1])
 
@@ -172,12 +172,13 @@ def sigmas(betas: Betas) -> Grid:
       >>> [round(sigma, 6) for sigma in sigmas(np.array([0.2, 0.5])).tolist()]
       [1.224745, 0.5, 0.0]
     """
-    if check(betas)[-1] == 1:
+    betas = check(betas)
+    if betas[-1] == 1:
         raise ValueError(
             f"alpha_bar is 0 after {len(betas)} steps, as the last beta is 1: no level sigma stands for that"
         )
     # Logarithms avoid cancellation error at small levels.
-    return np.append(np.sqrt(np.expm1(-np.cumsum(np.log1p(-check(betas)))))[::-1], 0.0)
+    return np.append(np.sqrt(np.expm1(-np.cumsum(np.log1p(-betas))))[::-1], 0.0)
 
 
 def from_sigmas(sigmas: Grid) -> Betas:
@@ -229,9 +230,3 @@ def tables(betas: Betas) -> Tables:
 def _rising(start: float, end: float, num_steps: int) -> NDArray:
     """Equal steps between two ends; the only one of a chain of one step is its noisy end."""
     return np.linspace(start, end, num_steps) if num_steps > 1 else np.array([end])
-
-
-def _length(num_steps: int) -> int:
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-    return num_steps

@@ -12,7 +12,7 @@ Reference: Sohl-Dickstein et al. 2015; Ho et al. 2020, Eq. 6 and 7; Kingma et al
 
 from typing import Any, NamedTuple
 
-from jaxdiff.types import Array, ArrayLike, Batch, as_floating, check_positive, expand
+from jaxdiff.types import ArrayLike, Batch, as_floating, check_positive, expand
 
 
 class Posterior(NamedTuple):
@@ -68,15 +68,3 @@ def mean(x0: Batch, x: Batch, sigma: ArrayLike, sigma_next: ArrayLike) -> Batch:
       0.25
     """
     return x0 + between(expand(check_positive(sigma), x), expand(sigma_next, x)).of_x * (x - x0)
-
-
-def variance(sigma: ArrayLike, sigma_next: ArrayLike) -> Array:
-    """Compute the posterior variance s'^2 (1 - r).
-
-    Args: as for `between`.
-    Reference: Ho et al. 2020, Eq. 7, beta-tilde in their coordinates.
-    Example:
-      >>> float(variance(2.0, 1.0))
-      0.75
-    """
-    return between(sigma, sigma_next).variance

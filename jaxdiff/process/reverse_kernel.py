@@ -34,7 +34,7 @@ def small(sigma: ArrayLike, sigma_next: ArrayLike) -> Array:
       >>> float(small(2.0, 1.0))
       0.75
     """
-    return posterior.variance(sigma, sigma_next)
+    return posterior.between(sigma, sigma_next).variance
 
 
 def large(sigma: ArrayLike, sigma_next: ArrayLike) -> Array:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdiff.grids import Grid
+from jaxdiff.grids import Grid, check_num_steps, check_range
 from jaxdiff.process.schedules import Schedule
 from jaxdiff.types import as_floating
 
@@ -83,7 +83,7 @@ def vp(beta_min: float = 0.1, beta_max: float = 20.0) -> SDE:
 
 
 def subvp(beta_min: float = 0.1, beta_max: float = 20.0) -> SDE:
-    """Return the sub-VP SDE, whose variance stays below VP's; it has no chain of steps.
+    """Return the sub-VP SDE, whose variance stays below VP's.
 
     f = -beta / 2, g^2 = beta (1 - exp(-2 B)), std = 1 - exp(-B)
 
@@ -119,14 +119,13 @@ def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> SDE:
 
     Args:
       sigma_min, sigma_max: std(0) and std(1), 0 < sigma_min < sigma_max.
-    Raises: ValueError unless 0 < sigma_min < sigma_max.
+    Raises: ValueError unless 0 < sigma_min < sigma_max < inf.
     Reference: Song et al. 2021, Eq. 9, 30 and 31.
     Example:
       >>> round(float(ve(0.01, 100.0).std(jnp.array(0.5))), 4)
       1.0
     """
-    if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"need 0 < sigma_min < sigma_max, got {sigma_min}, {sigma_max}")
+    check_range(sigma_min, sigma_max)
     log_ratio = float(np.log(sigma_max / sigma_min))
 
     def std(t: Any) -> Any:
@@ -209,11 +208,9 @@ def grid(sde: SDE, num_steps: int, epsilon: float = 1e-3) -> Grid:
       >>> [round(sigma, 3) for sigma in grid(ve(1.0, 100.0), 3, epsilon=1e-9).tolist()]
       [100.0, 10.0, 1.0, 0.0]
     """
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
     if not 0 < epsilon < 1:
         raise ValueError(f"epsilon must lie between 0 and 1, got {epsilon}")
-    t = np.linspace(1, epsilon, num_steps)
+    t = np.linspace(1, epsilon, check_num_steps(num_steps))
     return np.append(sde.std(t) / sde.a(t), 0.0)
 
 

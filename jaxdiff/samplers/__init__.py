@@ -23,9 +23,22 @@ from jaxdiff.samplers.dpm2 import dpm_2
 from jaxdiff.samplers.dpmpp import dpmpp_2m
 from jaxdiff.samplers.euler import euler
 from jaxdiff.samplers.heun import heun
-from jaxdiff.samplers.langevin import correction, langevin, predictor_corrector
+from jaxdiff.samplers.langevin import (
+    annealed_step_size,
+    batch_mean_step_size,
+    correction,
+    langevin,
+    per_example_step_size,
+    predictor_corrector,
+)
 from jaxdiff.samplers.ode import euler_step, ode, second_order_step
-from jaxdiff.samplers.predictors import predictor
+from jaxdiff.samplers.predictors import (
+    ancestral_update,
+    euler_maruyama,
+    predictor,
+    reverse_diffusion,
+    reverse_diffusion_flow,
+)
 from jaxdiff.samplers.timepoints import search_time_points, time_points
 
 if TYPE_CHECKING:
@@ -39,6 +52,9 @@ __all__ = [
     "adaptive",
     "affine_step",
     "ancestral",
+    "ancestral_update",
+    "annealed_step_size",
+    "batch_mean_step_size",
     "churn",
     "consistency",
     "correction",
@@ -49,13 +65,17 @@ __all__ = [
     "dpmpp_2m",
     "encode",
     "euler",
+    "euler_maruyama",
     "euler_step",
     "heun",
     "impute",
     "langevin",
     "ode",
+    "per_example_step_size",
     "predictor",
     "predictor_corrector",
+    "reverse_diffusion",
+    "reverse_diffusion_flow",
     "sample",
     "search_time_points",
     "second_order_step",

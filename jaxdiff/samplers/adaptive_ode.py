@@ -7,12 +7,7 @@ from jaxdiff import process
 from jaxdiff.probability_flow import Tolerance, drift, integrate
 from jaxdiff.process.sde import SDE
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, noiseless
-from jaxdiff.types import (
-    Batch,
-    Denoiser,
-    Noise,
-    expand,
-)
+from jaxdiff.types import Array, Batch, Denoiser, Noise, expand
 
 
 def adaptive(sde: SDE, tolerance: Tolerance = Tolerance()) -> Sampler:
@@ -34,10 +29,12 @@ def adaptive(sde: SDE, tolerance: Tolerance = Tolerance()) -> Sampler:
     """
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
+        def score(x: Batch, t: Array) -> Batch:
+            return process.reverse_sde.score(sde, denoise, x, t)
+
         def solve(x: Batch) -> Batch:
             t0, t1 = sde.time(level.sigma), sde.time(level.sigma_next)
-            field = lambda t, x: drift(sde, lambda x, t: process.reverse_sde.score(sde, denoise, x, t), x, t)  # noqa: E731
-            found, _, solved = integrate(field, sde.a(t0) * x, t0, t1, tolerance)
+            found, _, solved = integrate(lambda t, x: drift(sde, score, x, t), sde.a(t0) * x, t0, t1, tolerance)
             return jnp.where(expand(solved, x), found / sde.a(t1), jnp.nan)
 
         return jax.lax.cond(level.sigma_next == 0, lambda x: denoise(x, level.sigma), solve, x), carry

@@ -159,12 +159,12 @@ def _drive(
     record: Callable[[Batch], Any],
 ) -> tuple[Batch, Any]:
     """lax.scan over levels: one compiled step, memory independent of the number of steps."""
-    checks.arguments(sampler, denoise, x)
+    checks.check_arguments(sampler, denoise, x)
     x = x.astype(state_type(x))
-    levels, on_host = checks.levels(sigmas, x), not isinstance(sigmas, jax.core.Tracer)
+    levels, on_host = checks.cast_grid(sigmas, x), not isinstance(sigmas, jax.core.Tracer)
     num_steps = levels.shape[0] - 1
-    keys, replayed = checks.draws(sampler.draw, x, num_steps, key, noise)
-    model = checks.asked(denoise, sampler.outputs)
+    keys, replayed = checks.keys_or_noise(sampler.draw, x, num_steps, key, noise)
+    model = checks.cast_outputs(denoise, sampler.outputs)
 
     def step(state: tuple[Batch, Carry], level: tuple) -> tuple[Batch, Carry]:
         index, sigma, sigma_next, noise = level

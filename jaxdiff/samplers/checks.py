@@ -10,14 +10,14 @@ from jaxdiff import grids, keys
 from jaxdiff.types import Array, ArrayLike, Batch, Key, Noise, check_outputs, state_type
 
 
-def levels(sigmas: ArrayLike, x: Batch) -> Array:
+def cast_grid(sigmas: ArrayLike, x: Batch) -> Array:
     """Cast a grid to the type of the state x; its values are checked in that type, unless it is traced.
 
     Args:
       sigmas: [n + 1]; x: the state.
     Raises: ValueError as `grids.check`.
     Example:
-      >>> levels([1.0, 0.0], jnp.ones(1)).tolist()
+      >>> cast_grid([1.0, 0.0], jnp.ones(1)).tolist()
       [1.0, 0.0]
     """
     if isinstance(sigmas, jax.core.Tracer):
@@ -26,22 +26,21 @@ def levels(sigmas: ArrayLike, x: Batch) -> Array:
     return jnp.asarray(grids.check(sigmas, x.dtype), x.dtype)
 
 
-def asked(model: Callable[..., Any], counts: tuple[int, ...] = (1,)) -> Callable[..., Any]:
+def cast_outputs(model: Callable[..., Any], counts: tuple[int, ...] = (1,)) -> Callable[..., Any]:
     """Wrap a model: its outputs are checked when it is traced, and cast to the type of x.
 
     Args:
       model: (x, ...) -> [B, ...], or several such arrays.
       counts: how many are allowed, as for `types.check_outputs`.
     Example:
-      >>> asked(lambda x: x.astype(jnp.bfloat16))(jnp.ones(1)).dtype.name
+      >>> cast_outputs(lambda x: x.astype(jnp.bfloat16))(jnp.ones(1)).dtype.name
       'float32'
     """
+    checked = check_outputs(model, counts=counts)
+    return lambda x, *inputs: jax.tree.map(lambda a: a.astype(x.dtype), checked(x, *inputs))
 
-    exact = check_outputs(model, counts=counts)
-    return lambda x, *inputs: jax.tree.map(lambda a: a.astype(x.dtype), exact(x, *inputs))
 
-
-def arguments(sampler: Any, denoise: Any, x: Any) -> None:
+def check_arguments(sampler: Any, denoise: Any, x: Any) -> None:
     """Raise ValueError, saying what to do, unless each is what `sample` takes at that position.
 
     Args:
@@ -49,7 +48,7 @@ def arguments(sampler: Any, denoise: Any, x: Any) -> None:
     Raises: ValueError naming the argument, what it is and the order.
     Example:
       >>> from jaxdiff.samplers import euler
-      >>> arguments(euler(), 3, jnp.ones(1))
+      >>> check_arguments(euler(), 3, jnp.ones(1))
       Traceback (most recent call last):
       ValueError: denoise must be a function of (x, sigma), got 3; the order is (sampler, denoise, x, sigmas)
     """
@@ -64,7 +63,7 @@ def arguments(sampler: Any, denoise: Any, x: Any) -> None:
         raise ValueError("x must have a leading batch axis, got a scalar")
 
 
-def draws(
+def keys_or_noise(
     draw: Callable[[Key, Array], Noise], x: Batch, num_steps: int, key: Key | None, noise: Noise | None
 ) -> tuple[Key | None, Noise]:
     """Return (one key an example, nothing to replay) or (None, the noise to replay, empty where nothing is drawn).
@@ -74,7 +73,7 @@ def draws(
       key, noise: as given to `sample`.
     Raises: ValueError unless exactly one of key and noise is given to a stochastic sampler, and fits.
     Example:
-      >>> draws(lambda key, x: (), jnp.ones((2, 1)), 3, None, None)
+      >>> keys_or_noise(lambda key, x: (), jnp.ones((2, 1)), 3, None, None)
       (None, ())
     """
     example = jax.ShapeDtypeStruct(x.shape[1:], x.dtype)

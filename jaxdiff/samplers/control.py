@@ -10,7 +10,7 @@ Reference: Song et al. 2021, section 5 and Appendix I.
 import jax
 
 from jaxdiff.editing.linear_measurement import LinearMeasurement, check, mix
-from jaxdiff.samplers.base import Carry, Level, Sampler
+from jaxdiff.samplers.base import Carry, Level, Sampler, gaussian
 from jaxdiff.types import Array, ArrayLike, Batch, Denoiser, Key, Noise, expand
 
 
@@ -43,7 +43,7 @@ def impute(sampler: Sampler, data: Batch, measurement: LinearMeasurement) -> Sam
 
     def draw(key: Key, x: Array) -> Noise:
         key_step, key_data = jax.random.split(key)
-        return sampler.draw(key_step, x), jax.random.normal(key_data, x.shape, x.dtype)
+        return sampler.draw(key_step, x), gaussian(key_data, x)
 
     def step(denoise: Denoiser, x: Batch, carry: Carry, level: Level, noise: Noise) -> tuple[Batch, Carry]:
         inner, z = noise

@@ -6,11 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdiff.precond import ddpm
+from jaxdiff.precond import ddpm, denoiser
 from jaxdiff.process.betas import Betas
 from jaxdiff.samplers.ancestral import ancestral
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless, noiseless
-from jaxdiff.types import Array, Batch, Key, Noise, Params, X0Sampler, check_outputs, expand, state_type
+from jaxdiff.types import Array, Batch, Key, Noise, Params, X0Sampler, expand
 
 
 def ddgan(latent_dim: int, transition: Sampler | None = None) -> Sampler:
@@ -88,10 +88,9 @@ def x0_sampler(apply_fn: Callable[..., Any], params: Params, betas: Betas) -> X0
     precond = ddpm.x0(betas)
 
     def sample_x0(x: Batch, sigma: Array, latent: Batch) -> Batch:
-        x = x.astype(state_type(x))
-        sigma = jnp.asarray(sigma, x.dtype)
-        t = jnp.broadcast_to(precond.c_noise(sigma), x.shape[:1])
-        generator = check_outputs(lambda x: apply_fn(params, x, t, latent), "the generator")
-        return generator(expand(precond.c_in(sigma), x) * x).astype(x.dtype)
+        def generator(params: Params, x: Batch, t: Array) -> Batch:
+            return apply_fn(params, x, jnp.broadcast_to(t, x.shape[:1]), latent)
+
+        return denoiser(generator, params, precond)(x, sigma)
 
     return sample_x0

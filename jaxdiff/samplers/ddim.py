@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxdiff import grids
 from jaxdiff.process import posterior
 from jaxdiff.samplers.base import Carry, Level, Sampler, affine_step, gaussian, memoryless
-from jaxdiff.samplers.checks import asked
+from jaxdiff.samplers.checks import cast_outputs
 from jaxdiff.types import Array, Batch, Denoiser, Noise, state_type
 
 
@@ -63,7 +63,7 @@ def encode(denoise: Denoiser, x: Batch, sigmas: grids.Grid) -> Batch:
     rising = checked[checked > 0][::-1]
     if rising.size < 2:
         raise ValueError(f"encode needs at least two levels above 0, got {checked.tolist()}")
-    levels, model = jnp.asarray(rising, x.dtype), asked(denoise)
+    levels, model = jnp.asarray(rising, x.dtype), cast_outputs(denoise)
 
     def body(x: Batch, level: tuple[Array, Array]) -> tuple[Batch, None]:
         sigma, sigma_next = level

@@ -14,15 +14,15 @@ StepSize = Callable[[SDE, Array, Batch, Batch], Array]
 """step_size(sde, t, score, noise) -> [] or [B], before the factor 2 alpha snr^2."""
 
 
-def per_example(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
+def per_example_step_size(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
     """Compute the step size d / |score|^2 example by example, so that images do not influence each other.
 
     d = E|z|^2, the numbers of an image; the result is at most 10 prior_std^2.
 
-    The drawn |z|^2 would go with the noise that it scales, and raise the variance by 2 / d. For images: in a few
-    dimensions a score near 0 makes the step large, take `annealed` there. No exact score
-    reaches the bound: its mean square is at least that of a Gaussian with the variance of x (Cramer and Rao), but an
-    untrained network says 0.
+    The drawn |z|^2 would depend on the noise that it scales, and raise the variance by 2 / d. For images: in a few
+    dimensions a score near 0 makes the step large, so take `annealed_step_size` there. No exact score reaches the
+    bound, as its mean square is at least that of a Gaussian with the variance of x (Cramer and Rao), but an untrained
+    network's score is 0.
 
     Args:
       sde: whose prior_std bounds the step; t: [], unused.
@@ -30,34 +30,34 @@ def per_example(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
     Returns: [B].
     Reference: Song et al. 2021, Alg. 4 and 5, with their advice for small batches, sqrt(d) for |z|.
     Example: data ~ N(0, 1) have |score|^2 = d on average, and the step is 1
-      >>> per_example(process.sde.vp(), jnp.array(0.5), jnp.ones((1, 4)), jnp.ones((1, 4))).tolist()
+      >>> per_example_step_size(process.sde.vp(), jnp.array(0.5), jnp.ones((1, 4)), jnp.ones((1, 4))).tolist()
       [1.0]
     """
     size = score[0].size
     return size / jnp.maximum(_norms(score) ** 2, size / (10 * sde.prior_std**2))
 
 
-def batch_mean(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
+def batch_mean_step_size(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
     """Compute the paper's step size, (mean |z| / mean |score|)^2: an image then depends on its batch.
 
-    Args: as `per_example`; both means are over the batch.
+    Args: as `per_example_step_size`; both means are over the batch.
     Returns: [].
     Reference: Song et al. 2021, Alg. 4 and 5, in their released code.
     Example:
-      >>> batch_mean(process.sde.vp(), jnp.array(0.5), jnp.ones((1, 4)), 2 * jnp.ones((1, 4))).item()
+      >>> batch_mean_step_size(process.sde.vp(), jnp.array(0.5), jnp.ones((1, 4)), 2 * jnp.ones((1, 4))).item()
       4.0
     """
     return (jnp.mean(_norms(noise)) / jnp.mean(_norms(score))) ** 2
 
 
-def annealed(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
+def annealed_step_size(sde: SDE, t: Array, score: Batch, noise: Batch) -> Array:
     """Compute the step size of annealed Langevin dynamics, std(t)^2.
 
-    Args: as `per_example`; of the score and the noise nothing is used.
+    Args: as `per_example_step_size`; of the score and the noise nothing is used.
     Returns: [].
     Reference: Song & Ermon 2019, Alg. 1.
     Example:
-      >>> bool(jnp.isclose(annealed(process.sde.ve(1.0, 4.0), jnp.array(0.5), jnp.ones(1), jnp.ones(1)), 4.0))
+      >>> bool(jnp.isclose(annealed_step_size(process.sde.ve(1.0, 4.0), jnp.array(0.5), jnp.ones(1), jnp.ones(1)), 4.0))
       True
     """
     return sde.std(t) ** 2
@@ -68,7 +68,7 @@ def langevin(
     sde: SDE,
     snr: float = 0.16,
     num_steps: int = 1,
-    step_size: StepSize = per_example,
+    step_size: StepSize = per_example_step_size,
     marginals: SDE | None = None,
 ) -> Sampler:
     """Wrap a sampler in Langevin corrections: `predictor_corrector(correction(sde, ...), sampler)`.
@@ -121,7 +121,7 @@ def correction(
     sde: SDE,
     snr: float = 0.16,
     num_steps: int = 1,
-    step_size: StepSize = per_example,
+    step_size: StepSize = per_example_step_size,
     marginals: SDE | None = None,
 ) -> Sampler:
     """Correct x by num_steps steps of Langevin dynamics, which leave it at its level.
@@ -132,7 +132,7 @@ def correction(
       sde: in whose coordinates the correction is made.
       snr: target signal-to-noise ratio, > 0; the paper's is 0.16 for VE and VP on CIFAR-10.
       num_steps: corrections a level, >= 1.
-      step_size: `per_example` (the default), `batch_mean` (the paper's), or `annealed`.
+      step_size: `per_example_step_size` (the default), `batch_mean_step_size` (the paper's), or `annealed_step_size`.
       marginals: as for `predictor`.
     Raises: ValueError when snr is not positive or num_steps below 1.
     Reference: Song et al. 2021, Alg. 4 (VE) and 5 (VP).

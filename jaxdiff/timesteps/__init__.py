@@ -18,14 +18,27 @@ from jaxdiff.timesteps.pairs import (
     progressive_levels,
     uniform_levels,
 )
+from jaxdiff.timesteps.steps import (
+    LossHistory,
+    antithetic_steps,
+    empty_history,
+    importance_probabilities,
+    importance_steps,
+    update_history,
+)
 from jaxdiff.timesteps.times import antithetic_times, discrete_times, likelihood_times, uniform_times
 
 __all__ = [
+    "LossHistory",
     "adjacent_levels",
+    "antithetic_steps",
     "antithetic_times",
     "curricula",
     "discrete_times",
     "ect_sigma_next",
+    "empty_history",
+    "importance_probabilities",
+    "importance_steps",
     "karras_sigma",
     "levels",
     "likelihood_times",
@@ -37,6 +50,7 @@ __all__ = [
     "times",
     "uniform_levels",
     "uniform_times",
+    "update_history",
     "ve_sigma",
     "vp_sigma",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 
 from jaxdiff.timesteps.levels import karras_sigma
-from jaxdiff.types import Array, ArrayLike, Float, as_floating
+from jaxdiff.types import Array, ArrayLike, Float, as_floating, check_positive
 
 LevelPair = tuple[Float[Array, " B"], Float[Array, " B"]]
 """(sigma, sigma_next), sigma > sigma_next."""
@@ -127,9 +127,7 @@ def ect_sigma_next(
     """
     if not (q > 1 and k >= 0 and b >= 0):
         raise ValueError(f"need q > 1, k >= 0 and b >= 0, got q={q}, k={k}, b={b}")
-    if not isinstance(sigma, jax.Array) and not np.all(np.asarray(sigma) > 0):
-        raise ValueError(f"sigma must be positive, got {sigma}")
-    sigma = as_floating(sigma)
+    sigma = as_floating(check_positive(sigma))
     gap = (1 + k * jax.nn.sigmoid(-b * sigma)) / jnp.asarray(q, sigma.dtype) ** (jnp.asarray(stage) + 1)
     return jnp.maximum(sigma * (1 - gap), 0)
 

@@ -15,7 +15,7 @@ from jaxdiff.process import ddgan
 from jaxdiff.process.ddgan import DiscretizedProcess, Draws
 from jaxdiff.train import ema, fully_sharded
 from jaxdiff.train.state import TrainState
-from jaxdiff.train.step import Step, accumulate
+from jaxdiff.train.step import Step, accumulate, where_finite
 from jaxdiff.types import Array, Batch, Key, Params, PyTree
 
 Generate = Callable[[Params, Batch, Array, Array], Batch]
@@ -150,20 +150,16 @@ def adversarial_step(
         x0, draws_d, draws_g = draw(jax.random.fold_in(key, state.step), batch)
         d_of = lambda _, part: discriminator_gradient(state.params, state.step, part)  # noqa: E731
         d_loss, r1, grads = accumulate(d_of, (x0, draws_d), rounds)
-        d = _update(optimizers.discriminator, d_loss + r1, grads, state, "discriminator")
+        d, d_state, norms = _update(optimizers.discriminator, grads, state, "discriminator")
+        metrics = {"discriminator_loss": d_loss, "r1": r1, **norms}
         # The generator meets the old discriminator where the new one is broken, so that the metrics show which it was.
-        opponent = _where(d.finite, d.params, state.params.discriminator)
+        opponent = where_finite(metrics, d, state.params.discriminator)
         g_of = lambda _, part: jax.value_and_grad(generator_loss)(state.params.generator, opponent, part)  # noqa: E731
         g_loss, grads = accumulate(g_of, (x0, draws_g), rounds)
-        g = _update(optimizers.generator, g_loss, grads, state, "generator")
-        new = (
-            Networks(g.params, d.params),
-            Networks(g.opt_state, d.opt_state),
-            ema.update(state.ema, g.params, beta(state.step)),
-        )
-        kept = _where(d.finite & g.finite, new, tuple(state[1:]))
-        metrics = {"discriminator_loss": d_loss, "generator_loss": g_loss, "r1": r1}
-        return TrainState(state.step + 1, *kept), metrics | d.norms | g.norms
+        g, g_state, norms = _update(optimizers.generator, grads, state, "generator")
+        metrics |= {"generator_loss": g_loss, **norms}
+        new = (Networks(g, d), Networks(g_state, d_state), ema.update(state.ema, g, beta(state.step)))
+        return TrainState(state.step + 1, *where_finite(metrics, new, tuple(state[1:]))), metrics
 
     return step
 
@@ -189,26 +185,14 @@ def draw_examples(num_steps: int, latent_dim: int) -> Callable[[Key, PyTree], tu
     return draw
 
 
-class _Updated(NamedTuple):
-    params: Params
-    opt_state: PyTree
-    norms: dict[str, Array]
-    finite: Array
-
-
 def _update(
-    optimizer: optax.GradientTransformation, loss: Array, grads: Params, state: TrainState, network: str
-) -> _Updated:
-    """One network's update, its norms by name, and whether all of it is finite."""
-    params, opt_state = getattr(state.params, network), getattr(state.opt_state, network)
-    updates, opt_state = optimizer.update(grads, opt_state, params)
+    optimizer: optax.GradientTransformation, grads: Params, state: TrainState, network: str
+) -> tuple[Params, PyTree, dict[str, Array]]:
+    """One network's new parameters, its optimiser's new state, and their norms by name."""
+    params = getattr(state.params, network)
+    updates, opt_state = optimizer.update(grads, getattr(state.opt_state, network), params)
     norms = {
         f"{network}_grad_norm": fully_sharded.global_norm(grads),
         f"{network}_update_norm": fully_sharded.global_norm(updates),
     }
-    finite = jnp.all(jnp.isfinite(jnp.stack([loss, *norms.values()])))
-    return _Updated(optax.apply_updates(params, updates), opt_state, norms, finite)
-
-
-def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+    return optax.apply_updates(params, updates), opt_state, norms

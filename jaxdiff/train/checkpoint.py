@@ -91,7 +91,7 @@ class Checkpoints:
         )
 
     def steps(self) -> list[int]:
-        """Steps of the checkpoints that are whole on the disk, oldest first; waits for a save in progress."""
+        """List the steps of the checkpoints that are whole on the disk, oldest first; waits for a save in progress."""
         self._settle()
         return sorted(int(found.step) for found in self.checkpointer.checkpoints if found.step not in self.damaged)
 
@@ -122,7 +122,7 @@ class Checkpoints:
         self.saved = None if self.verified else _Saved(step, like, sums)
 
     def wait(self) -> None:
-        """Until the last save is on the disk; raises OSError when it could not be written, or the first not be read."""
+        """Wait until the last save is on the disk; OSError when it could not be written, or the first not be read."""
         pending, self.pending = self.pending, None
         if pending is None:
             return
@@ -170,7 +170,7 @@ class Checkpoints:
         return OSError(f"a checkpoint could not be written to {self.directory}: {_reason(error)}")
 
     def restore(self, like: PyTree) -> Restored | None:
-        """The newest checkpoint that can be read, or None where there is none at all.
+        """Restore the newest checkpoint that can be read; None where there is none at all.
 
         Args:
           like: a state of the same shapes, whose shardings the arrays will have.

@@ -148,7 +148,7 @@ def part_size(batch: PyTree, rounds: int) -> int:
 def scan_steps(step: Step) -> Step:
     """Repeat `step` over batches stacked on a new first axis, [k, B, ...]: k steps in one dispatch; metrics are [k].
 
-    A single batch runs without a loop: XLA's CPU backend computes gradients of convolutions 50 times slower inside one.
+    A single batch runs without a loop: XLA's CPU backend computes gradients of convolutions far slower inside one.
 
     Example:
       >>> total = scan_steps(lambda state, key, batch: (state + batch.sum(), {"loss": batch.mean()}))

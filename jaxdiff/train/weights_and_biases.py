@@ -23,7 +23,7 @@ def weights_and_biases(workdir: Path, project: str) -> MonitorFactory:
       project: W&B's project.
     Raises: MissingExtra where wandb is not installed.
     Example:
-      >>> weights_and_biases(Path("runs/mine"), project="digits").name  # doctest: +SKIP
+      >>> weights_and_biases(Path("runs/mine"), project="digits").name
       'Weights & Biases'
     """
     with needs("wandb", __name__):

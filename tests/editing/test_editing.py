@@ -1,4 +1,4 @@
-"""Zero-shot editing where the answer is known, the bases, and what is refused."""
+"""Zero-shot editing of Gaussians, whose answer has a closed form; the bases; and what is refused."""
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def test_the_basis_of_colours_is_orthogonal():
 
 @what
 def test_coordinates_are_orthogonal_and_invertible(part, x64):
-    """Lengths and inner products stay, there and back is the image."""
+    """A preserves inner products, and its inverse gives the image back."""
     x, y = images(3).astype(jnp.float64), images(3, seed=1).astype(jnp.float64)
     np.testing.assert_allclose(part.inverse(part.transform(x)), x, rtol=0, atol=1e-14)
     np.testing.assert_allclose(jnp.sum(part.transform(x) * part.transform(y)), jnp.sum(x * y), rtol=1e-13)
@@ -68,7 +68,7 @@ def test_replacing_is_a_projection(part, x64):
     assert float(jnp.abs(mixed - y).max()) > 0.1
 
 
-def test_known_pixels_come_back_exactly_and_hidden_ones_are_drawn():
+def test_observed_pixels_come_back_exactly_and_hidden_ones_are_sampled():
     """Of independent pixels the hidden ones keep their own mean and variance, within 4 standard errors."""
     num, shown = 400, np.asarray(OBSERVED["pixels"].mask)
     image = jnp.where(shown, images(num), jnp.nan)
@@ -87,7 +87,7 @@ def test_masks_may_differ_between_images():
     assert float(jnp.abs(out[1] - image[1]).min()) > 0
 
 
-def test_grey_stays_and_colour_is_drawn(x64):
+def test_grey_stays_and_colour_is_sampled(x64):
     image = images(200).astype(jnp.float64)
     out = edit(OBSERVED["grey"], image)
     weights = np.array(editing.LUMINANCE)
@@ -111,7 +111,7 @@ def test_patch_means_stay(size, x64):
 
 
 def test_super_resolution_of_a_score_sampler_too(x64):
-    """What is known is one concept: any sampler imposes patch means as well."""
+    """A measurement is one concept: any sampler is projected onto patch means as well."""
     image = images(3).astype(jnp.float64)
     sampler = impute(heun(), image, OBSERVED["patches_2"])
     denoise = lambda x, sigma: x / (1 + sigma**2)  # noqa: E731
@@ -152,7 +152,7 @@ def test_interpolation_stays_in_the_data_and_a_straight_line_does_not():
     assert spread((latents[0] + latents[1]) / 2) < 0.2
 
 
-def test_keep_is_differentiable_and_never_changes_the_unknown():
+def test_projection_is_differentiable_and_leaves_the_rest_alone():
     image = images(2)
     part = OBSERVED["pixels"]
     f = editing.project_x0(lambda x, sigma: x, part, jnp.where(part.mask, image, jnp.nan))

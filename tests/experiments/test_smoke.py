@@ -20,7 +20,7 @@ class Smoke(NamedTuple):
 
     module: str
     flags: tuple[str, ...]
-    sampler: str | None
+    sampler: str
     nfe: int
     metrics: frozenset[str]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxdiff import gaussian_mixture, precond, process
 from jaxdiff.samplers import predictors
-from jaxdiff.samplers.langevin import annealed, batch_mean
+from jaxdiff.samplers.langevin import annealed_step_size, batch_mean_step_size
 from jaxdiff.types import expand
 from tests.support import reference
 from tests.support.euler_flow import euler_flow
@@ -127,4 +127,4 @@ UPDATES = {
     ("reverse_diffusion", True): predictors.reverse_diffusion_flow,
     ("ancestral_sampling", False): predictors.ancestral_update,
 }
-STEP_SIZES = {"langevin": batch_mean, "ald": annealed}
+STEP_SIZES = {"langevin": batch_mean_step_size, "ald": annealed_step_size}

@@ -1,4 +1,4 @@
-"""Rows that are the identity at the lowest level, and TrigFlow as EDM in other coordinates."""
+"""Parametrisations that are the identity at the lowest level, and TrigFlow as EDM in other coordinates."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Rows and scores of networks in continuous time: identities with the SDE's closed forms."""
+"""Parametrisations and scores of networks in continuous time: identities with the SDE's closed forms."""
 
 from functools import partial
 

@@ -10,7 +10,7 @@ from jaxdiff import gaussian_mixture, grids, samplers
 from jaxdiff.grids import Grid
 from jaxdiff.process import reverse_kernel, schedules, sde
 from jaxdiff.samplers import Sampler, langevin, predictor
-from jaxdiff.samplers.langevin import annealed
+from jaxdiff.samplers.langevin import annealed_step_size
 from jaxdiff.samplers.predictors import ancestral_update, euler_maruyama, reverse_diffusion
 from jaxdiff.types import Denoiser
 
@@ -76,13 +76,13 @@ TABLE = [
     on_own_grid(
         "pc_vp",
         VP,
-        lambda: langevin(predictor(VP, reverse_diffusion), VP, step_size=annealed),
+        lambda: langevin(predictor(VP, reverse_diffusion), VP, step_size=annealed_step_size),
         nfe=lambda n: 2 * n,
     ),
     on_own_grid(
         "pc_ve_twice",
         VE,
-        lambda: langevin(predictor(VE, reverse_diffusion), VE, num_steps=2, step_size=annealed),
+        lambda: langevin(predictor(VE, reverse_diffusion), VE, num_steps=2, step_size=annealed_step_size),
         nfe=lambda n: 3 * n,
     ),
     Row("euler", samplers.euler, nfe=lambda n: n, order=1),

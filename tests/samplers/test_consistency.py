@@ -1,4 +1,4 @@
-"""Few-step sampling where the consistency function is known: a Gaussian's; and what is refused."""
+"""Few-step sampling by the exact consistency function of a Gaussian; and what is refused."""
 
 import jax
 import jax.numpy as jnp

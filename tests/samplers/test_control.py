@@ -1,4 +1,4 @@
-"""Controllable generation where the answer is known, latents between latents, and what is refused."""
+"""Controllable generation of Gaussians, whose answer has a closed form; interpolation; and what is refused."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from jaxdiff import gaussian_mixture, guidance, probability_flow, process
 from jaxdiff.editing import directions, grey, pixels, slerp
 from jaxdiff.editing.linear_measurement import grey_mask
 from jaxdiff.samplers import correction, impute, predictor, predictor_corrector, sample
-from jaxdiff.samplers.langevin import annealed
+from jaxdiff.samplers.langevin import annealed_step_size
 from jaxdiff.samplers.predictors import reverse_diffusion
 from jaxdiff.types import expand
 from tests.support.colour_basis import colour_basis
@@ -29,11 +29,11 @@ def start(sde, num, steps):
 @pytest.mark.parametrize(
     "sde", [pytest.param(SDES[name], id=name, marks=() if name == "vp" else pytest.mark.full) for name in SDES]
 )
-def test_what_is_known_stays_and_the_rest_is_drawn(sde):
-    """Independent numbers: knowing the first, the second keeps its own mean and variance, within 3 standard errors."""
+def test_the_observed_part_stays_and_the_rest_is_sampled(sde):
+    """Of independent numbers the one that is not observed keeps its own mean and variance, within 3 standard errors."""
     num, data, measurement = 4_000, jnp.full((4_000, 2), 0.8), pixels(jnp.array([1.0, 0.0]))
     predict = impute(predictor(sde, reverse_diffusion), data, measurement)
-    correct = impute(correction(sde, snr=0.03, step_size=annealed), data, measurement)
+    correct = impute(correction(sde, snr=0.03, step_size=annealed_step_size), data, measurement)
     grid = process.sde.grid(sde, 400)
     run = jax.jit(
         lambda x, key: sample(
@@ -46,7 +46,7 @@ def test_what_is_known_stays_and_the_rest_is_drawn(sde):
     assert abs(x[:, 1].var() - 0.25) < 3 * 0.25 * (2 / num) ** 0.5
 
 
-def test_all_known_is_the_data_and_none_known_is_the_plain_sampler():
+def test_all_observed_is_the_data_and_none_observed_is_the_plain_sampler():
     sde, grid = SDES["vp"], process.sde.grid(SDES["vp"], 12)
     plain, x, data = predictor(sde, reverse_diffusion), start(sde, 3, 12), jnp.ones((3, 2))
     noise = jax.random.normal(jax.random.key(2), (2, 12, 3, 2))
@@ -58,8 +58,8 @@ def test_all_known_is_the_data_and_none_known_is_the_plain_sampler():
     np.testing.assert_allclose(run(jnp.zeros(2)), same, rtol=1e-6)
 
 
-def test_grey_comes_back_and_colour_is_drawn(x64):
-    """The mean over channels is the known image's; the basis is orthogonal to rounding."""
+def test_grey_comes_back_and_colour_is_sampled(x64):
+    """The mean over channels is the observed image's; the basis is orthogonal to rounding."""
     basis = colour_basis()
     np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=1e-15)
     image = jnp.broadcast_to(jnp.linspace(-1.0, 1.0, 4).reshape(1, 2, 2, 1), (5, 2, 2, 3))

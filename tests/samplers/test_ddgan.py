@@ -1,4 +1,4 @@
-"""The DDGAN sampler where the draw from p(x0 | x) is known exactly, so that few large steps are exact too."""
+"""The DDGAN sampler with an exact draw from p(x0 | x), so that few large steps are exact too."""
 
 import jax
 import jax.numpy as jnp

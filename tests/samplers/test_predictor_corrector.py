@@ -9,7 +9,7 @@ import pytest
 
 from jaxdiff import gaussian_mixture, losses, process, timesteps
 from jaxdiff.samplers import euler, heun, langevin, ode, predictor, predictor_corrector, sample
-from jaxdiff.samplers.langevin import batch_mean, per_example
+from jaxdiff.samplers.langevin import batch_mean_step_size, per_example_step_size
 from jaxdiff.samplers.predictors import ancestral_update, reverse_diffusion
 from tests.support.euler_flow import euler_flow
 
@@ -56,7 +56,7 @@ def test_two_deterministic_parts_need_no_key():
     ("step_size", "sde"),
     [
         pytest.param(step_size, sde, id=f"{step_size.__name__}-{name}", marks=marks)
-        for step_size, marks in ((per_example, ()), (batch_mean, pytest.mark.full))
+        for step_size, marks in ((per_example_step_size, ()), (batch_mean_step_size, pytest.mark.full))
         for name, sde in SDES.items()
     ],
 )

@@ -55,33 +55,33 @@ class Discriminator(nn.Module):
 
 
 def song(*, out_channels, label_dim=0, **others):
-    """In the place of `SongUNet`."""
+    """Replaces `SongUNet`."""
     return Pixelwise(out_channels, label_dim)
 
 
 def guided(size, channels, out_channels, **others):
-    """In the place of `GuidedUNet`."""
+    """Replaces `GuidedUNet`."""
     return Pixelwise(out_channels)
 
 
 def of_recipe(recipe, channels=3, *, img_resolution=8, label_dim=0, **others):
-    """In the place of `edm_recipes.network`."""
+    """Replaces `edm_recipes.network`."""
     pipe = edm_recipes.augmentation(recipe)
     return Pixelwise(channels, label_dim, augment.label_dim(pipe) if pipe else 0, img_resolution, channels)
 
 
 def of_options(options):
-    """In the place of `interop.score_sde.network`."""
+    """Replaces `interop.score_sde.network`."""
     return Pixelwise(options.num_channels)
 
 
 def adversaries(config, width, shape, **others):
-    """In the place of `ddgan.digit_networks`."""
+    """Replaces `ddgan.digit_networks`."""
     return Generator(config.latent_dim or 1, shape[-1]), Discriminator()
 
 
 def of_gan_options(options):
-    """In the place of `ddgan.network`."""
+    """Replaces `ddgan.network`."""
     return Generator(options.nz, options.num_channels)
 
 

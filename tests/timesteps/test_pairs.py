@@ -1,4 +1,4 @@
-"""Levels, schedules and distances of consistency models: ranges, laws, traced steps, bad input."""
+"""Pairs of neighbouring levels: ranges, laws, traced steps, bad input."""
 
 import jax
 import jax.numpy as jnp

@@ -25,12 +25,6 @@ def test_antithetic_steps_pair_up(batch):
     assert (t[:pairs] + t[-(-batch // 2) :][:pairs]).tolist() == [9] * pairs
 
 
-@pytest.mark.parametrize(
-    ("run", "message"),
-    [
-        (lambda: steps.antithetic_steps(jnp.zeros(3), 10, 8), "uniform must be"),
-    ],
-)
-def test_bad_input(run, message):
-    with pytest.raises(ValueError, match=message):
-        run()
+def test_bad_input():
+    with pytest.raises(ValueError, match=r"uniform must be \[4\] for a batch of 8, got \[3\]"):
+        steps.antithetic_steps(jnp.zeros(3), 10, 8)

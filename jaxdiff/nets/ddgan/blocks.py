@@ -16,7 +16,7 @@ from jaxdiff.types import Array, Float, Image
 
 EPS = 1e-6
 """Of every norm over a group of channels."""
-FAN_OUT: Init = scaled(jax.nn.initializers.variance_scaling(1.0, "fan_out", "uniform"), 1.0)
+FAN_OUT: Init = scaled(jax.nn.initializers.variance_scaling(1.0, "fan_out", "uniform"), 1.0)  # float32 under x64
 """U(-b, b), b = sqrt(3 / fan_out): what the authors' layers start from where theirs are not NCSN++'s."""
 NEAR_ZERO: Init = xavier_uniform(1e-5)
 

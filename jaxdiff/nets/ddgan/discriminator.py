@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxdiff.nets.checks import check_noise_labels
 from jaxdiff.nets.convolution import Conv
 from jaxdiff.nets.ddgan.blocks import FAN_OUT
 from jaxdiff.nets.embeddings import positional
@@ -155,8 +156,7 @@ class Discriminator(nn.Module):
         least = 2 ** (len(self.channel_mult) - self.same)
         if min(x.shape[1:3]) < least:
             raise ValueError(f"images must be {least}x{least} or more for this network, got {x.shape[1]}x{x.shape[2]}")
-        if jnp.shape(noise_labels) not in ((), (1,), x.shape[:1]):
-            raise ValueError(f"noise_labels must be [] or [{x.shape[0]}], got {list(jnp.shape(noise_labels))}")
+        check_noise_labels(noise_labels, x.shape[0])
 
 
 def large_discriminator(

@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxdiff.nets.checks import check_image
+from jaxdiff.nets.checks import check_choices, check_halvings, check_image
 from jaxdiff.nets.layers import Nonlinearity, activation
 from jaxdiff.nets.ncsnv2.blocks import InstanceNormPlus, ResidualBlock, conv
 from jaxdiff.nets.ncsnv2.refine_block import RefineBlock
@@ -98,7 +98,7 @@ class NCSNv2(nn.Module):
         return h / jnp.asarray(self.sigmas, out_type)[index][:, None, None, None]
 
     def _check_attributes(self) -> None:
-        activation(self.nonlinearity)
+        check_choices(self)
         if self.model_channels < 2:
             raise ValueError(
                 f"model_channels must be 2 or more, for a variance over channels, got {self.model_channels}"
@@ -112,11 +112,7 @@ class NCSNv2(nn.Module):
             )
         if self.refine_mult is not None and (len(self.refine_mult) != depth or min(self.refine_mult) < 1):
             raise ValueError(f"refine_mult must be {depth} positive integers, as channel_mult, got {self.refine_mult}")
-        factor = 2 ** sum(dilation == 1 for dilation in self.dilations[1:])
-        if self.img_resolution < factor or self.img_resolution % factor:
-            raise ValueError(
-                f"img_resolution={self.img_resolution} must be divisible by {factor}, as it is halved so far"
-            )
+        check_halvings(self.img_resolution, sum(dilation == 1 for dilation in self.dilations[1:]))
         if self.sigmas is not None and not (len(self.sigmas) and min(self.sigmas) > 0):
             raise ValueError(f"sigmas must be positive noise levels, got {self.sigmas}")
         if self.num_levels and self.sigmas is not None and len(self.sigmas) != self.num_levels:

@@ -9,11 +9,7 @@ import jax.numpy as jnp
 
 from jaxdiff.nets.attention import self_attention
 from jaxdiff.nets.convolution import Conv
-from jaxdiff.nets.initialisers import (
-    Init,
-    bounded_uniform,
-    xavier_uniform,  # fmt: skip
-)
+from jaxdiff.nets.initialisers import Init, bounded_uniform, xavier_uniform
 from jaxdiff.nets.layers import Nonlinearity, activation, group_norm
 from jaxdiff.nets.resampling import Resample
 from jaxdiff.types import Array, Image

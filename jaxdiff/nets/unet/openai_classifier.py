@@ -6,7 +6,7 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from jaxdiff.nets.checks import check_choice, check_image
+from jaxdiff.nets.checks import check_choices, check_image
 from jaxdiff.nets.convolution import Conv
 from jaxdiff.nets.unet.openai_block import ZERO, dense, norm32, split_attention
 from jaxdiff.nets.unet.openai_encoder import check_attributes, encode, time_embedding
@@ -56,8 +56,8 @@ class GuidedClassifier(nn.Module):
     @nn.compact
     def __call__(self, x: Image, noise_labels: Array, train: bool = False) -> Array:
         check_attributes(self)
+        check_choices(self)
         check_image(self, x, noise_labels)
-        check_choice("pool", self.pool, Pool)
         out_type = jnp.promote_types(x.dtype, jnp.float32)
         emb = time_embedding(self, noise_labels, out_type)
         x, skips = encode(self, x if self.dtype is None else x.astype(self.dtype), emb, train)
@@ -73,7 +73,7 @@ class GuidedClassifier(nn.Module):
         return logits.astype(out_type)
 
     def of_means(self, blocks: Sequence[Image]) -> Array:
-        """Logits from the mean over positions of each block's output; made inside `__call__`."""
+        """Compute logits from the mean over positions of each block's output; `__call__` calls it."""
         means = jnp.concatenate([jnp.mean(block, axis=(1, 2)) for block in blocks], axis=-1)
         hidden = dense(HIDDEN, means.shape[-1], "out_0", self.dtype)(means)
         if self.pool == "spatial":

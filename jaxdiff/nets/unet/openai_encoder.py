@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxdiff.nets.checks import check_halvings
 from jaxdiff.nets.convolution import Conv
 from jaxdiff.nets.embeddings import positional
 from jaxdiff.nets.layers import remat_block
@@ -126,9 +127,7 @@ def check_attributes(net: Any) -> None:
       Traceback (most recent call last):
       ValueError: dropout must be in [0, 1), got 1.0
     """
-    factor = 2 ** (len(net.channel_mult) - 1)
-    if net.img_resolution < factor or net.img_resolution % factor:
-        raise ValueError(f"img_resolution={net.img_resolution} must be divisible by {factor}, as it is halved that far")
+    check_halvings(net.img_resolution, len(net.channel_mult) - 1)
     stem = net.stem_channels or int(net.model_channels * net.channel_mult[0])
     for width in (stem, *(int(net.model_channels * mult) for mult in net.channel_mult)):
         if width < 32 or width % 32:

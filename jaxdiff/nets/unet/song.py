@@ -9,10 +9,8 @@ from jaxdiff.nets.initialisers import xavier_uniform
 from jaxdiff.nets.layers import Nonlinearity, activation, remat_block
 from jaxdiff.nets.resampling import Resample
 from jaxdiff.nets.unet.edm_block import UNetBlock
-from jaxdiff.nets.unet.song_frame import DecoderType, EncoderType, UNetFrame
+from jaxdiff.nets.unet.song_frame import UNetFrame
 from jaxdiff.types import Array, Image
-
-__all__ = ["DecoderType", "EncoderType", "SongUNet"]
 
 
 class SongUNet(UNetFrame):

@@ -11,13 +11,12 @@ from jaxdiff.nets.conditioning import EmbeddingType
 from jaxdiff.nets.convolution import Conv, resampling_layer
 from jaxdiff.nets.initialisers import xavier_uniform
 from jaxdiff.nets.layers import group_norm
-from jaxdiff.nets.resampling import Resample, convolution_taps, resample
+from jaxdiff.nets.resampling import Direction, Resample, convolution_taps, resample
 from jaxdiff.types import Image
 
 EncoderType = Literal["standard", "skip", "residual"]
 DecoderType = Literal["standard", "skip", "residual"]
 Combine = Literal["sum", "cat"]
-Direction = Literal["up", "down"]
 DownFilter = Literal["correlate", "convolve"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from experiments import ddgan_25gaussians
-from experiments.harness import claim, generate, monitoring, runs, training, workdir
+from experiments.harness import claim, experiment, generate, monitoring, runs, training, workdir
 from experiments.harness.image_grid import image_grid
 from experiments.systems import points
 from jaxdiff.imports import MissingExtra
@@ -137,7 +137,7 @@ def test_a_missing_package_is_refused_before_anything_is_written(monkeypatch, fl
 def test_points_are_previewed_as_scatter_plots(tmp_path):
     assert ddgan_25gaussians.Config().grid_every == points.Config().grid_every == 0
     config = points.smoke(points.Config(workdir=tmp_path / "b", tensorboard=True, grid_every=100))
-    points.train("points_edm", config, points.edm_system(config))
+    experiment.trained(points.experiment_of("points_edm", points.edm_system), config)
     assert [step for step, _ in scalars(tmp_path / "b" / "tensorboard", "loss")] == [100, 200]
     assert {step: image.shape for step, image in grids(config.workdir).items()} == dict.fromkeys(
         (100, 200), (600,) * 2 + (3,)

@@ -131,8 +131,8 @@ def test_the_other_split_of_a_folder_is_held_out(tmp_path):
     files = {f"{split}/{i}.png": encoded(image) for split in ("train", "test") for i, image in enumerate(pixels(3))}
     data = str(write(tmp_path / "splits", {**files, "test/9.png": encoded(pixels(1)[0])}))
     assert datasets.describe(data).shape == (8, 8, 1)
-    assert len(datasets.unseen(data)) == 4
-    assert datasets.unseen(str(photos(tmp_path / "photos", num=2))) is None
+    assert len(datasets.find(data).heldout(0.0)) == 4
+    assert datasets.find(str(photos(tmp_path / "photos", num=2))).heldout(0.0) is None
 
 
 @pytest.mark.parametrize("size", [8, 32, 64, 256])

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import consistency_cifar, consistency_digits, edm_digits, sample
 from experiments.harness import generate, runs, training
-from experiments.systems import consistency_teacher
+from experiments.systems import consistency, consistency_teacher, digits_unet
 from experiments.systems.published import load
 from jaxdiff import interop
 from tests.support.commands import RUN_FILES, called, refused
@@ -57,16 +57,17 @@ def test_every_method_trains_and_draws(method, teacher, tmp_path):
 
 
 def test_training_begins_at_the_teacher(teacher):
-    """Parameters, average and target are the teacher's, and nobody shares a buffer with anybody."""
+    """Parameters, average and target are the teacher's, and nobody shares a buffer, not even with who gave it."""
     config = consistency_digits.Config(teacher=teacher, method="cd", target_decay=0.5)
-    system = consistency_digits.system(config)
-    taught, _ = runs.averaged_params(*runs.of_run(teacher))
-    how = training.trainer(config, system)
+    trained, edm = runs.of_run(teacher)
+    taught, _ = runs.averaged_params(trained, edm)
+    net = digits_unet.network(config, digits_unet.module(trained))
+    how = training.trainer(config, consistency.assemble(config, net, lambda: taught))
     state = how.begin(jax.jit(how.create)(jax.random.key(0)))
     networks = [state.params.network, state.ema.network, state.target.network, state.teacher]
     for network in networks:
         chex.assert_trees_all_equal(network, taught)
-    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(networks)]
+    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves([*networks, taught])]
     assert len(set(pointers)) == len(pointers)
 
 
