@@ -164,7 +164,7 @@ def iddpm_levels(num_levels: int = 1000, c_1: float = 0.001, c_2: float = 0.008)
 
 
 def check_num_steps(num_steps: int) -> int:
-    """Return num_steps, unless it is below 1.
+    """Return num_steps, unless it is no integer or below 1.
 
     Raises: ValueError.
     Example:
@@ -172,9 +172,11 @@ def check_num_steps(num_steps: int) -> int:
       Traceback (most recent call last):
       ValueError: num_steps must be at least 1, got 0
     """
+    if not float(num_steps).is_integer():
+        raise ValueError(f"num_steps must be an integer, got {num_steps}")
     if num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-    return num_steps
+    return int(num_steps)
 
 
 def check_range(sigma_min: float, sigma_max: float) -> None:

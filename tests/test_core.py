@@ -23,6 +23,8 @@ def normal(seed, *shape):
     [
         {"num_steps": 0},
         {"num_steps": -3},
+        {"num_steps": 2.5},
+        {"num_steps": np.nan},
         {"num_steps": 5, "sigma_min": 0.0},
         {"num_steps": 5, "sigma_min": 2.0, "sigma_max": 1.0},
         {"num_steps": 5, "sigma_min": 1.0, "sigma_max": 1.0},

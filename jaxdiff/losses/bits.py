@@ -71,8 +71,9 @@ def density_bits_per_dim(log_prob: Array, dims: int, bins: int = 256, width: flo
       bins: number of grey values.
       width: of the data's range, 2 for [-1, 1]: the offset is 7 for bytes, and 8 on [0, 1].
     Returns: [B].
+    Raises: ValueError when dims is below 1.
     Example: a uniform density on [-1, 1] costs all 8 bits
       >>> float(density_bits_per_dim(3 * jnp.log(0.5), 3))
       8.0
     """
-    return -as_floating(log_prob) / (dims * np.log(2)) + np.log2(bins / width)
+    return bits_per_dim(-as_floating(log_prob), dims) + np.log2(bins / width)

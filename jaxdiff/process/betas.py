@@ -33,7 +33,8 @@ def linear(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> 
       >>> linear(1000)[[0, -1]].tolist()
       [0.0001, 0.02]
     """
-    scale = 1000 / check_num_steps(num_steps)
+    num_steps = check_num_steps(num_steps)
+    scale = 1000 / num_steps
     return check(_rising(scale * beta_start, scale * beta_end, num_steps))
 
 

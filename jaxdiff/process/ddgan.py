@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxdiff.grids import check_num_steps
 from jaxdiff.process.betas import Betas, tables
 from jaxdiff.types import Array, Batch, Float, Key, check_outputs, expand
 
@@ -166,8 +167,7 @@ def draw(key: Key, x0: Batch, num_steps: int, latent_dim: int) -> Draws:
       >>> [leaf.shape for leaf in draw(jax.random.key(0), jnp.zeros((3, 2)), num_steps=4, latent_dim=5)]
       [(3,), (3, 5), (3, 2), (3, 2), (3, 2)]
     """
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+    check_num_steps(num_steps)
     key_t, key_latent, key_noise = jax.random.split(key, 3)
     t = jax.random.randint(key_t, x0.shape[:1], 0, num_steps)
     latent = jax.random.normal(key_latent, (x0.shape[0], latent_dim), x0.dtype)

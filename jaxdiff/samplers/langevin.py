@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdiff import process
+from jaxdiff.grids import check_num_steps
 from jaxdiff.process.sde import SDE
 from jaxdiff.samplers.base import Carry, Level, Sampler, memoryless
 from jaxdiff.types import Array, Batch, Denoiser, Key, Noise, expand
@@ -145,8 +146,7 @@ def correction(
     """
     if not snr > 0:
         raise ValueError(f"snr must be positive, got {snr}")
-    if num_steps < 1:
-        raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+    check_num_steps(num_steps)
 
     def draw(key: Key, x: Batch) -> Noise:
         return jax.random.normal(key, (num_steps, *x.shape), x.dtype)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdiff.grids import check_num_steps
 from jaxdiff.process.sde import SDE
 from jaxdiff.types import Array, ArrayLike, Float, as_floating
 
@@ -86,19 +87,6 @@ def discrete_times(t: ArrayLike, num_steps: int) -> Array:
     check_num_steps(num_steps)
     check_times(t, 0.0)
     return jnp.maximum(jnp.ceil(as_floating(t) * num_steps), 1) / num_steps
-
-
-def check_num_steps(num_steps: int) -> None:
-    """Refuse a number of steps that is no integer of 1 or more.
-
-    Raises: ValueError when it is none.
-    Example:
-      >>> check_num_steps(0)
-      Traceback (most recent call last):
-      ValueError: num_steps must be an integer of 1 or more, got 0
-    """
-    if num_steps != int(num_steps) or num_steps < 1:
-        raise ValueError(f"num_steps must be an integer of 1 or more, got {num_steps}")
 
 
 def check_times(t: ArrayLike, earliest: float) -> None:

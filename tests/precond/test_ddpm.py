@@ -140,6 +140,7 @@ def test_a_thousand_steps_are_one_compiled_step():
         (lambda: process.betas.sigmas(process.betas.linear(20)), "alpha_bar is 0 after 20 steps"),
         (lambda: precond.ddpm.eps(process.betas.linear(20)), "alpha_bar is 0 after 20 steps"),
         (lambda: process.betas.cosine(0), "num_steps must be at least 1"),
+        (lambda: process.betas.linear(20.5), "num_steps must be an integer, got 20.5"),
         (lambda: process.betas.cosine(10, max_beta=1.0), "max_beta must lie between 0 and 1"),
         (lambda: respacing.space(10, "11"), "cannot keep 11 of the 10 steps"),
         (lambda: respacing.space(50, "ddim30"), "no whole stride through 50 steps"),

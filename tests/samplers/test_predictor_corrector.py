@@ -133,6 +133,8 @@ def test_the_exact_score_minimises_its_losses(sde, x64):
         (lambda: process.sde.chain_marginals(SDES["subvp"], 5), "no chain of steps"),
         (lambda: langevin(heun(), SDES["ve"], snr=0), "snr must be positive"),
         (lambda: langevin(heun(), SDES["ve"], num_steps=0), "num_steps must be at least 1"),
+        (lambda: langevin(heun(), SDES["ve"], num_steps=1.5), "num_steps must be an integer, got 1.5"),
+        (lambda: process.sde.grid(SDES["vp"], 2.5), "num_steps must be an integer, got 2.5"),
     ],
 )
 def test_bad_input(call, message):

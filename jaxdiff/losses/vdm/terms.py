@@ -13,10 +13,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxdiff.grids import check_num_steps
 from jaxdiff.losses.per_example import check_scalars, check_shape, sum_pixels
 from jaxdiff.losses.vdm.decoder import encode, reconstruction_loss
 from jaxdiff.process.vdm import EpsModel, alpha_sigma
-from jaxdiff.timesteps.times import check_num_steps, check_times, discrete_times
+from jaxdiff.timesteps.times import check_times, discrete_times
 from jaxdiff.types import Array, ArrayLike, Batch, Float, check_outputs, expand, state_type
 
 Gamma = Callable[[Array], Array]
