@@ -17,6 +17,15 @@ MAY_CHANGE = (
     *("steps_per_dispatch", "remat"),
 )
 """Fields of a config that say how far, how often and how a run is computed, not what it computes."""
+OVERRIDABLE = (
+    *("learning_rate", "discriminator_rate", "warmup", "cooldown", "clip_norm", "batch_size", "accumulate"),
+    *("ema_halflife", "ema_rampup", "decay", "dropout", "label_dropout", "dtype"),
+    *("p_mean", "p_std", "weighting", "gamma", "r1_every"),
+)
+"""Fields that say how the network is trained, which `--override NAME` changes from a step on: the network, its data and
+what its output means are the same."""
+INHERITED = ("init_from",)
+"""Fields that count at the start only: without the flag, a run that goes on has those that it began with."""
 OWN_ENTRIES = ("experiment", "data_digest", "history")
 """What config.json holds that is no field of a config: the module, a digest of image files, the changes so far."""
 
@@ -75,24 +84,53 @@ def check(folder: Path, owner: Owner) -> dict[str, list[Any]]:
         if folder.is_dir() and not workdir.empty(folder):
             raise ValueError(f"{folder} is not empty and holds no config.json: choose another --workdir")
         return {}
-    config, wanted, found = owner.config, _wanted(owner), workdir.read_json(path)
+    wanted, found = _wanted(owner), workdir.read_json(path)
     if found.get("experiment") == owner.experiment:
         found = {**_before(owner, found), **found}
     found.pop("history", None)
     names = dict.fromkeys([*wanted, *found])
     changed = {n: [found.get(n), wanted.get(n)] for n in names if found.get(n) != wanted.get(n)}
-    may = {*MAY_CHANGE, *_of_data(changed, wanted, found)}
-    for name, (before, now) in changed.items():
-        if name in may or (name != "experiment" and getattr(config, "override", False)):
-            continue
+    said = _overridden(owner.config)
+    may = {*MAY_CHANGE, *said, *_of_data(changed, wanted, found)}
+    refused = [name for name in changed if name not in may]
+    for name in refused:
+        before, now = changed[name]
         ways = "choose another --workdir or the same flags"
-        if name != "experiment" and hasattr(config, "override"):
-            ways = "choose another --workdir, the same flags, or --override to change it"
+        if hasattr(owner.config, "override") and set(refused) <= set(OVERRIDABLE):
+            ways = f"choose another --workdir, the same flags, or change it from here on by {_flags(changed)}"
+        elif name in OVERRIDABLE:
+            continue  # of several, that which can never change
         named = "data_digest (the images themselves)" if name == "data_digest" else name
         raise ValueError(f"{folder} holds a run with {named}={before!r}, not {now!r}: {ways}")
     if "steps" in changed and wanted["steps"] < (done := reached(folder)):
         raise ValueError(f"{folder} holds a run that has reached step {done}, got steps={wanted['steps']}")
     return changed
+
+
+def inherited(config: Any) -> Any:
+    """Return the config with what the run in its workdir has begun with, where the flags do not say it."""
+    path = config.workdir / "config.json"
+    found = workdir.read_json(path) if path.exists() else {}
+    began = {name: Path(found[name]) for name in INHERITED if getattr(config, name) is None and found.get(name)}
+    return dataclasses.replace(config, **began)
+
+
+def _overridden(config: Any) -> list[str]:
+    """The fields that --override names.
+
+    Raises: ValueError for a name that is none of `OVERRIDABLE`.
+    """
+    names = [name.removeprefix("--").replace("-", "_") for name in getattr(config, "override", ())]
+    fields = {field.name for field in dataclasses.fields(config)}
+    for name in names:
+        if name not in OVERRIDABLE or name not in fields:
+            known = ", ".join(field.replace("_", "-") for field in OVERRIDABLE if field in fields)
+            raise ValueError(f"--override {name.replace('_', '-')}: a run may change {known}; another needs a new run")
+    return names
+
+
+def _flags(changed: dict[str, Any]) -> str:
+    return f"--override {' '.join(name.replace('_', '-') for name in changed if name in OVERRIDABLE)}"
 
 
 def _of_data(changed: dict[str, Any], wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:

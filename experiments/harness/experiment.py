@@ -10,8 +10,21 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from experiments.harness import claim, cli, datasets, devices, evaluator, generate, image_files, training, workdir
+from experiments.harness import (
+    claim,
+    cli,
+    datasets,
+    devices,
+    evaluator,
+    generate,
+    image_files,
+    init_from,
+    training,
+    workdir,
+)
+from experiments.harness.forms import sheet
 from experiments.harness.image_grid import save_png
+from experiments.harness.init_from import Start
 from experiments.harness.system import Sampling, System
 from experiments.harness.training import Training
 from jaxdiff import keys
@@ -46,6 +59,7 @@ class Run(NamedTuple):
     system: System
     source: pipeline.Source
     schedule: TrainSchedule
+    begun: Start | None
 
     @property
     def owner(self) -> claim.Owner:
@@ -63,7 +77,10 @@ def prepare(experiment: Experiment, config: Any) -> Run:
     system.sampling(config.num_steps)
     source = datasets.training(config.data, system, config.held_out)
     devices.check_state(config, training.trainer(config, system).create)
-    return Run(experiment, config, system, source, schedule)
+    begins = config.init_from is not None and not claim.reached(config.workdir)  # later there is nothing to read
+    return Run(
+        experiment, config, system, source, schedule, init_from.start(config.init_from, system) if begins else None
+    )
 
 
 def trained(experiment: Experiment, config: Any) -> tuple[Run, Any]:
@@ -76,14 +93,15 @@ def trained(experiment: Experiment, config: Any) -> tuple[Run, Any]:
 
 def train(run: Run) -> Any:
     """Train from the newest checkpoint, or from the start, to the last step."""
-    return training.train(run.config, run.system, run.source, run.schedule)
+    return training.train(run.config, run.system, run.source, run.schedule, run.begun)
 
 
 def run(experiment: Experiment, config: Any) -> None:
     """Check, claim, train, draw, evaluate; a finished run only shows its report."""
     started = time.monotonic()
     with cli.bad_input():
-        run = prepare(experiment, training.smoked(experiment.resolve(config), experiment.smoke))
+        config = claim.inherited(training.smoked(experiment.resolve(config), experiment.smoke))
+        run = prepare(experiment, config)
         folder = run.config.workdir
         changed = claim.check(folder, run.owner)
         if changed and run.config.override:
@@ -116,7 +134,7 @@ def finished(config: Training) -> dict[str, Any]:
 
 def work(run: Run, started: float) -> None:
     """Train, draw, evaluate, in a folder that is this run's."""
-    _, config, system, source, _ = run
+    config, system, source = run.config, run.system, run.source
     folder = config.workdir
     state = train(run)
     params = sharding.to_host(state.ema)
@@ -160,7 +178,8 @@ def sample(
     request = generate.request(system, sampling, np.arange(config.num_samples))
     generate.write(folder / "samples.npz", system, params, request)
     samples, labels = generate.read(folder / "samples.npz", system.form)
-    save_png(folder / "samples.png", system.form.picture(samples[: system.form.shown]))
+    picture = sheet(system.form, samples[: system.form.shown], request.seeds, labels, sampling.about)
+    save_png(folder / "samples.png", picture)
     return samples, labels
 
 

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.harness.captions import counted
 from experiments.harness.forms import IMAGES, Form
 from jaxdiff.data.pipeline import Source, batches
 from jaxdiff.grids import Grid
+from jaxdiff.interop.exported import Description
 from jaxdiff.precond import Preconditioning
 from jaxdiff.process.betas import Betas
 from jaxdiff.process.reverse_kernel import ReverseKernel
@@ -27,6 +29,12 @@ class Sampling(NamedTuple):
     sampler: Sampler
     sigmas: Grid
     nfe: int
+
+    @property
+    def about(self) -> str:
+        """Its name, steps and evaluations, as a caption has them."""
+        steps = f"{self.name}, {counted(len(self.sigmas) - 1, 'step')}"
+        return f"{steps}, {counted(self.nfe, 'evaluation')}" if self.nfe else steps
 
 
 class DiscreteProcess(NamedTuple):
@@ -56,17 +64,33 @@ class SDEModel(NamedTuple):
     epsilon: float
 
 
+class Exportable(NamedTuple):
+    """What `experiments.export` writes beside the parameters: the network, and what makes a denoiser of it."""
+
+    module: Any
+    description: Description
+
+
 class Trainer(NamedTuple):
     """How a system is trained where one loss and one optimizer do not say it.
 
     create(key) -> state, a NamedTuple with `step` and `ema`, the averaged parameters that are drawn from; step(state,
     key, batch) -> (state, metrics), pure. begin(state) -> state puts into a new state what is read from elsewhere, such
-    as a teacher.
+    as a teacher. averaged(state.ema), trained(state.params) -> the network's parameters alone, as `System.init` makes
+    them. adopt(state, params) -> a new state whose network and averages start at such parameters.
     """
 
     create: Callable[[Key], Any]
     step: Step
     begin: Callable[[Any], Any] = lambda state: state
+    averaged: Callable[[Any], Params] = lambda ema: ema
+    trained: Callable[[Any], Params] = lambda params: params
+    adopt: Callable[[Any, Params], Any] = lambda state, params: state._replace(params=params, ema=copied(params))
+
+
+def copied(tree: Params) -> Params:
+    """Copy arrays into buffers of their own, since a state's are donated."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 class DatasetInfo(NamedTuple):
@@ -114,6 +138,7 @@ class System(NamedTuple):
     unconditional: whether classes were hidden in training too, so that the denoiser without labels means something
     latent_dim: numbers in the latent of a network that draws x0 from (x, sigma, latent), so that only its own sampler
     fits; None of a denoiser
+    exportable: None where a description cannot say what makes its denoiser
     """
 
     init: Callable[[Key], Params]
@@ -129,6 +154,7 @@ class System(NamedTuple):
     data: Dataset | None = None
     unconditional: bool = False
     latent_dim: int | None = None
+    exportable: Exportable | None = None
 
     @property
     def form(self) -> Form:

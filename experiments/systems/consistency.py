@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import jax.numpy as jnp
 
 from experiments.harness import allowed, cli, training
-from experiments.harness.system import Sampling, System, Trainer
+from experiments.harness.system import Sampling, System, Trainer, copied
 from experiments.systems.consistency_choices import DISTANCES, METHODS, WEIGHTS
 from experiments.systems.consistency_methods import Examples, Networks, Trainable
-from experiments.systems.network import Network, conditioning, in_training
+from experiments.systems.network import Network, conditioning, exportable, in_training
 from jaxdiff import grids, precond
 from jaxdiff.precond import denoiser
 from jaxdiff.samplers import consistency, time_points
@@ -101,24 +100,30 @@ def assemble(config: Consistency, net: Network, teacher: Callable[[], Params]) -
             return state
         found = teacher()
         # A buffer of its own for each, as all are donated and what was found may be in use elsewhere.
-        loaded = lambda trainable: trainable._replace(network=copied(found)) if trainable else ()  # noqa: E731
-        parts: dict[str, Any] = {name: loaded(getattr(state, name)) for name in ("params", "ema", "target")}
-        return state._replace(**parts, teacher=copied(found) if objective.teacher else ())
+        return with_network(state, found)._replace(teacher=copied(found) if objective.teacher else ())
 
     step = consistency_step(
         objective.loss, training.optimizer(config), training.average(config), objective.target_decay,
         config.accumulate,
     )  # fmt: skip
     last = 0.0 if method.ends_at_zero else parametrisation.sigma_min
+    named = {"name": "edm" if method.ends_at_zero else "consistency", "sigma_data": config.sigma_data}
     return System(
         net.init, None, f, parametrisation, partial(sampling, config, last), net.shape, net.num_classes,
-        trainer=Trainer(start, step, begin),
+        trainer=Trainer(start, step, begin, network_of, network_of, with_network),
+        exportable=exportable(net, named, kind="consistency"),
     )  # fmt: skip
 
 
-def copied(tree: Params) -> Params:
-    """Copy arrays into buffers of their own."""
-    return jax.tree.map(jnp.copy, tree)
+def network_of(trainable: Trainable) -> Params:
+    """Return the parameters of the network alone."""
+    return trainable.network
+
+
+def with_network(state: ConsistencyState, params: Params) -> ConsistencyState:
+    """Put a network's parameters, each time copied, into a new state; the teacher stays."""
+    put = lambda trainable: trainable._replace(network=copied(params)) if trainable else ()  # noqa: E731
+    return state._replace(params=put(state.params), ema=put(state.ema), target=put(state.target))
 
 
 def check(config: Consistency) -> None:

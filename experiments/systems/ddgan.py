@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import optax
 
 from experiments.harness import allowed, devices, training
-from experiments.harness.system import Sampling, System, Trainer
+from experiments.harness.system import Exportable, Sampling, System, Trainer, copied
 from jaxdiff import precond, process
+from jaxdiff.interop.exported import Description
 from jaxdiff.nets.ddgan.discriminator import Discriminator
 from jaxdiff.nets.ddgan.generator import Generator
 from jaxdiff.samplers import ddgan, direct, x0_sampler
 from jaxdiff.train import adversarial, ema
 from jaxdiff.train.adversarial import Discriminate, Generate, Networks
-from jaxdiff.types import Array, Key
+from jaxdiff.types import Array, Key, Params
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,17 @@ def trainer_of(
         process.ddgan.direct if config.direct else process.ddgan.sample_posterior,
         config.accumulate,
     )
-    return Trainer(lambda key: adversarial.create(init(key), optimizers), step)
+    return Trainer(
+        lambda key: adversarial.create(init(key), optimizers),
+        step,
+        trained=lambda params: params.generator,
+        adopt=adopt,
+    )
+
+
+def adopt(state: Any, params: Params) -> Any:
+    """Put a generator's parameters into a new state; the discriminator is a new one."""
+    return state._replace(params=state.params._replace(generator=params), ema=copied(params))
 
 
 def betas_of(config: DDGAN) -> Any:
@@ -168,7 +179,7 @@ def assemble(
         return Networks(generator.init(key_g, x, t, latent), discriminator.init(key_d, x, x, t))
 
     generate = with_latent(config, generator.apply, generator.latent_dim)
-    return on_process(config, init, generate, discriminator.apply, shape, decayed)
+    return on_process(config, init, generate, discriminator.apply, shape, decayed, generator)
 
 
 def on_process(
@@ -178,13 +189,16 @@ def on_process(
     discriminator: Discriminate,
     shape: tuple[int, ...],
     decayed: Callable[[float], optax.Schedule] | None = None,
+    module: Any = None,
 ) -> System:
     """Build the system of two networks of any data.
 
     Args:
-      init, generator, discriminator, decayed: as `trainer_of`; shape: of an example.
+      init, generator, discriminator, decayed: as `trainer_of`; shape: of an example; module: of the generator.
     """
     betas = betas_of(config)
+    chain = {"name": "vp", "num_steps": config.num_steps, "beta_min": config.beta_min, "beta_max": config.beta_max}
+    described = Description({"name": "ddpm.x0", "betas": chain}, shape, "x0_sampler", latent_dim=config.latent_dim)
     return System(
         lambda key: init(key).generator,
         None,
@@ -195,4 +209,6 @@ def on_process(
         num_classes=0,
         trainer=trainer_of(config, init, generator, discriminator, decayed),
         latent_dim=config.latent_dim,
+        # A description has no word for the ablation that draws x_{t-1} itself.
+        exportable=None if module is None or config.direct else Exportable(module, described),
     )

@@ -1,12 +1,11 @@
 """A denoising diffusion GAN of dense networks: for points, and for images of so few pixels that nothing else pays.
 
-On 8x8 digits they train well in minutes on two CPU cores, where the paper's networks, shrunk, did not: see README,
-"What has and has not been run". Larger images have `nets.ddgan`.
+On 8x8 digits they train well in minutes on two CPU cores, where the paper's networks, shrunk, did not: see
+docs/figures/limits.md. Larger images have `nets.ddgan`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ import numpy as np
 from experiments.harness import devices
 from experiments.harness.system import System
 from experiments.systems import ddgan
+from jaxdiff.nets.ddgan.dense import DenseGenerator
 from jaxdiff.nets.ddgan.discriminator import leaky_relu
 from jaxdiff.nets.mlp import MLP
 from jaxdiff.train.adversarial import Networks
@@ -49,30 +49,27 @@ class Dense(ddgan.DDGAN):
     """Hidden layers of both networks."""
 
 
-def assemble(config: Dense, shape: tuple[int, ...], activation: Callable[[Array], Array] = lambda x: x) -> System:
+def assemble(config: Dense, shape: tuple[int, ...], tanh: bool = False) -> System:
     """Build both networks and their chain.
 
     Args:
-      shape: of an example, which the networks see flat; activation: of the generator's output, jnp.tanh for images.
+      shape: of an example, which the networks see flat; tanh: whether the generator's output is put into [-1, 1].
     """
     # With SiLU the edges between modes stay blurred for longer.
-    network = partial(MLP, width=config.width, depth=config.depth, activation=leaky_relu)
-    generator, discriminator = (devices.computing(config, network(n)) for n in (int(np.prod(shape)), 1))
+    options: dict[str, Any] = {"width": config.width, "depth": config.depth, "activation": leaky_relu}
+    generator = devices.computing(config, DenseGenerator(int(np.prod(shape)), **options, tanh=tanh))
+    discriminator = devices.computing(config, MLP(1, **options))
 
     def flat(x: Array) -> Array:
         return x.reshape(x.shape[0], -1)
-
-    def generate(params: Params, x: Array, t: Array, latent: Array) -> Array:
-        found = jnp.asarray(generator.apply(params, t.astype(x.dtype), flat(x), latent))
-        return activation(found).reshape(x.shape)
 
     def discriminate(params: Params, x_prev: Array, x: Array, t: Array) -> Array:
         return jnp.asarray(discriminator.apply(params, t.astype(x.dtype), flat(x_prev), flat(x)))[:, 0]
 
     def init(key: Key) -> Networks:
         key_g, key_d = jax.random.split(key)
-        x, t = flat(jnp.zeros((1, *shape))), jnp.zeros(1)
+        x, t = jnp.zeros((1, *shape)), jnp.zeros(1)
         latent = jnp.zeros((1, config.latent_dim))
-        return Networks(generator.init(key_g, t, x, latent), discriminator.init(key_d, t, x, x))
+        return Networks(generator.init(key_g, x, t, latent), discriminator.init(key_d, t, flat(x), flat(x)))
 
-    return ddgan.on_process(config, init, generate, discriminate, shape)
+    return ddgan.on_process(config, init, generator.apply, discriminate, shape, module=generator)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from experiments.harness import cli, training
 from experiments.harness.system import DiscreteProcess, Sampling, System
 from experiments.systems.ddpm_choices import OBJECTIVES, PREDICTIONS, SCHEDULES, TIMES, VARIANCES, check_objective
-from experiments.systems.network import Network, conditioning, in_training
+from experiments.systems.network import Network, conditioning, exportable, in_training
 from jaxdiff import process
 from jaxdiff.guidance import clip
 from jaxdiff.losses import ddpm, elbo
@@ -95,7 +95,12 @@ def assemble(config: Diffusion, net: Network) -> System:
     loss, trainer = TIMES[config.times](config, net.init, loss_at)
     sampling = partial(ddim_sampling, betas, config.ddim_eta)
     discrete = DiscreteProcess(betas, kernel, model, variance.learned, net.bins)
-    return System(net.init, loss, denoise, precond, sampling, net.shape, net.num_classes, discrete, trainer=trainer)
+    chain = {"name": config.schedule, "num_steps": config.chain_length}
+    described = exportable(net, {"name": f"ddpm.{config.prediction}", "betas": chain}, clip=True)
+    return System(
+        net.init, loss, denoise, precond, sampling, net.shape, net.num_classes, discrete, trainer=trainer,
+        exportable=described,
+    )  # fmt: skip
 
 
 def decoder(bins: int) -> Any:

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from experiments.harness import devices
+from experiments.harness.system import Exportable
+from jaxdiff.interop.exported import Description
 from jaxdiff.types import Array, Key, Params
 
 
@@ -15,6 +17,7 @@ class Network(NamedTuple):
 
     apply(params, x, c_noise, class_labels=..., train=..., rngs=...) -> output; init(key) -> params
     shape: of an example, (H, W, C); num_classes: 0 where nothing is conditioned on; bins: grey values of the data
+    module: whose `apply` that is; None where it is another function, which cannot be exported
     """
 
     apply: Callable[..., Any]
@@ -22,6 +25,7 @@ class Network(NamedTuple):
     shape: tuple[int, ...]
     num_classes: int = 0
     bins: int = 256
+    module: Any = None
 
 
 def of_images(
@@ -33,7 +37,18 @@ def of_images(
     def init(key: Key) -> Params:
         return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1))
 
-    return Network(module.apply, init, shape, num_classes, bins)
+    return Network(module.apply, init, shape, num_classes, bins, module)
+
+
+def exportable(net: Network, precond: dict[str, Any], kind: str = "denoiser", clip: bool = False) -> Exportable | None:
+    """Return what `experiments.export` writes of a network: its module, and the rest in plain values.
+
+    Args:
+      net: of the system; precond: as `jaxdiff.interop.exported.preconds` has it; kind, clip: of its denoiser.
+    """
+    if net.module is None:
+        return None
+    return Exportable(net.module, Description(precond, net.shape, kind, net.num_classes, clip=clip))
 
 
 def conditioning(net: Network, labels: Array | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from experiments.harness import cli, training
 from experiments.harness.samplers import predictor_corrector
 from experiments.harness.system import SDEModel, System
-from experiments.systems.network import Network, conditioning, in_training
+from experiments.systems.network import Network, conditioning, exportable, in_training
 from jaxdiff import precond, process
 from jaxdiff.losses.bits import dequantize
 from jaxdiff.losses.score import score_loss
@@ -24,12 +24,14 @@ from jaxdiff.types import Array, Denoiser, Key, Params, Score
 class Process(NamedTuple):
     """sde(config); parametrisation(config, sde): the authors' own, for data in [-1, 1]; epsilon: last time of sampling.
 
+    described(config): the parametrisation as `jaxdiff.interop.exported` has it
     Reference: Song et al. 2021, Appendix C.
     """
 
     sde: Callable[[Any], SDE]
     parametrisation: Callable[[Any, SDE], Preconditioning]
     epsilon: float
+    described: Callable[[Any], dict[str, Any]]
 
 
 def eps_of(config: Any, sde: SDE) -> Preconditioning:
@@ -37,13 +39,24 @@ def eps_of(config: Any, sde: SDE) -> Preconditioning:
     return precond.score_sde.eps(sde, epsilon=config.epsilon)
 
 
+def described(name: str, config: Any) -> dict[str, Any]:
+    """Return the same in plain values."""
+    sde = {"name": name, "beta_min": config.beta_min, "beta_max": config.beta_max}
+    return {"name": "score_sde.eps", "sde": sde, "epsilon": config.epsilon}
+
+
 SDES = {
-    "vp": Process(lambda config: process.sde.vp(config.beta_min, config.beta_max), eps_of, 1e-3),
-    "subvp": Process(lambda config: process.sde.subvp(config.beta_min, config.beta_max), eps_of, 1e-3),
+    "vp": Process(
+        lambda config: process.sde.vp(config.beta_min, config.beta_max), eps_of, 1e-3, partial(described, "vp")
+    ),
+    "subvp": Process(
+        lambda config: process.sde.subvp(config.beta_min, config.beta_max), eps_of, 1e-3, partial(described, "subvp")
+    ),
     "ve": Process(
         lambda config: process.sde.ve(config.sigma_min, config.sigma_max),
         lambda config, sde: precond.ve(config.sigma_min, config.sigma_max),
         1e-5,
+        lambda config: {"name": "ve", "sigma_min": config.sigma_min, "sigma_max": config.sigma_max},
     ),
 }
 
@@ -123,7 +136,10 @@ def assemble(config: ScoreSDE, net: Network) -> System:
 
     sampling = partial(predictor_corrector, sde, chosen.epsilon, config.snr)
     model = SDEModel(sde, lambda params, labels: score_of(params, conditioning(net, labels)), net.bins, chosen.epsilon)
-    return System(net.init, loss, denoise, parametrisation, sampling, net.shape, net.num_classes, sde_model=model)
+    return System(
+        net.init, loss, denoise, parametrisation, sampling, net.shape, net.num_classes, sde_model=model,
+        exportable=exportable(net, chosen.described(config)),
+    )  # fmt: skip
 
 
 def pixels_of(images: Array, bins: int) -> Array:

@@ -3,8 +3,8 @@
 One module for the authors of a release, with a loader that takes a path: `edm` (Karras et al.'s pickles), `openai`
 (improved and guided diffusion), `consistency` (OpenAI's consistency models), `score_sde` (Song et al., in PyTorch or
 Flax), `ddgan` (Xiao et al.), and the weights of metrics, `inception` and `lpips`; `ncsnv2` maps parameters that the
-caller has read. `state_dict` maps published
-names to params, `formats` reads the files, and `fetch` downloads and checks them.
+caller has read. `state_dict` maps published names to params, `formats` reads the files, and `fetch` downloads and
+checks them. `exported` writes and loads parameters of our own runs, each with a description of its network.
 
 To add a release, write its module: the authors' options as a frozen dataclass, `network(options)`, and the published
 name of each parameter for `state_dict.to_params`; then its row in `tests/interop/test_options.py`.
@@ -14,6 +14,7 @@ from jaxdiff.interop import (
     consistency,
     ddgan,
     edm,
+    exported,
     fetch,
     formats,
     inception,
@@ -37,6 +38,7 @@ __all__ = [
     "consistency",
     "ddgan",
     "edm",
+    "exported",
     "fetch",
     "fetch_inception",
     "fetch_lpips",

@@ -2,8 +2,9 @@
 
 Steps: `step` (one network), `consistency` (with target and teacher), `loss_aware`, `adversarial` (two networks), all
 step(state, key, batch) -> (state, metrics), with `state`, `ema` and `learning_rates`. `loop.fit` calls any of them and
-needs the rest: `checkpoint` with `checksums`, `preservation` and `paths`; `sharding`, `fully_sharded` and `hosts`;
-`metrics_file`, `progress`, `profile`, and `monitor` with `tensorboard` and `weights_and_biases`, which are extras.
+needs the rest: `checkpoint` with `reading`, `checksums`, `preservation` and `paths`; `sharding`, `fully_sharded` and
+`hosts`; `metrics_file`, `progress`, `profile`, and `monitor` with `tensorboard` and `weights_and_biases`, which are
+extras.
 
 To add a kind of training, write a function that returns such a step, pure, with all randomness folded from the key and
 the step; its state is a NamedTuple that has `step` and `ema`. To add a monitor, return a `monitor.MonitorFactory`.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         preservation,
         profile,
         progress,
+        reading,
         sharding,
         state,
         step,
@@ -64,6 +66,7 @@ __all__ = [
     "preservation",
     "profile",
     "progress",
+    "reading",
     "sharding",
     "state",
     "step",

@@ -1,8 +1,9 @@
 """Checkpoints by Orbax v1: train state, data iterator and config together, with a checksum of every array.
 
-The only file that saves and reads by Orbax. Saving is asynchronous and atomic. Reading changes nothing on the disk, so
-that a run can be read while it trains; what cannot be read back is reported, set aside by the next save, never deleted.
-The first save of a process is read back, and counts only then: what is wrong with a place or with versions shows there.
+The only file, with `reading`, that saves and reads by Orbax. Saving is asynchronous and atomic. Reading changes
+nothing on the disk, so that a run can be read while it trains; what cannot be read back is reported, set aside by the
+next save, never deleted. The first save of a process is read back, and counts only then: what is wrong with a place or
+with versions shows there.
 """
 
 import contextlib
@@ -14,18 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdiff.train import hosts, paths, preservation
+from jaxdiff.train import hosts, paths, preservation, reading
 from jaxdiff.train.checksums import checksum, checksums, describe_difference, describe_leaves
+from jaxdiff.train.reading import CheckpointError, ocp
 from jaxdiff.types import PyTree
-
-try:
-    from orbax.checkpoint import v1 as ocp  # its final place
-except ImportError:
-    from orbax.checkpoint.experimental import v1 as ocp
-
-
-class CheckpointError(ValueError):
-    """No checkpoint could be read, or none that fits."""
 
 
 class Restored(NamedTuple):
@@ -34,14 +27,6 @@ class Restored(NamedTuple):
     state: PyTree
     extra: dict[str, Any]
     step: int
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what went wrong first; Orbax wraps it several times."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 class _Saved(NamedTuple):
@@ -145,7 +130,7 @@ class Checkpoints:
                 if [checksum(a) for a in read if a is not ...] != saved.expected[part::4]:
                     raise CheckpointError("its arrays are not those that were saved")
             except Exception as error:  # a file that is not there surfaces as any of many library errors
-                reason = reason or _reason(error)
+                reason = reason or reading.reason(error)
         self.verified = hosts.all_agree(not reason)
         if not self.verified:
             self.damaged.append(saved.step)
@@ -167,13 +152,14 @@ class Checkpoints:
             self.checkpointer.close()
         with contextlib.suppress(Exception):  # a disk too full for a folder: the next save fails in turn
             self.checkpointer = self._open()
-        return OSError(f"a checkpoint could not be written to {self.directory}: {_reason(error)}")
+        return OSError(f"a checkpoint could not be written to {self.directory}: {reading.reason(error)}")
 
-    def restore(self, like: PyTree) -> Restored | None:
+    def restore(self, like: PyTree, partial: bool = False) -> Restored | None:
         """Restore the newest checkpoint that can be read; None where there is none at all.
 
         Args:
           like: a state of the same shapes, whose shardings the arrays will have.
+          partial: `like` is a dict of some of the state's entries, such as {"ema": ...}; the others are not read.
         Raises: CheckpointError when there are checkpoints, but none can be read, or the newest that can holds a state
           of other shapes.
         """
@@ -185,10 +171,12 @@ class Checkpoints:
                 metadata = self.checkpointer.checkpointables_metadata(step).custom_metadata or {}
                 if "checksums" not in metadata:
                     raise CheckpointError("its metadata is missing")
-                differs = describe_difference(metadata.get("leaves", describe_leaves(like)), describe_leaves(like))
-                state = None if differs else self._read(step, like, metadata["checksums"])
+                leaves, sums = metadata.get("leaves", describe_leaves(like)), metadata["checksums"]
+                leaves, sums = reading.part(leaves, sums, like) if partial else (leaves, sums)
+                differs = describe_difference(leaves, describe_leaves(like))
+                state = None if differs else reading.read(self.checkpointer, step, like, sums, partial)
             except Exception as error:  # a damaged file surfaces as any of many library errors
-                reason = _reason(error)
+                reason = reading.reason(error)
             if not hosts.all_agree(not reason):
                 self.damaged.append(step)
                 self.report(f"checkpoint {step} is damaged ({reason or 'on another host'}); trying the one before")
@@ -211,12 +199,22 @@ class Checkpoints:
             if differs := describe_difference(saved, wanted):
                 raise CheckpointError(f"checkpoint {step} in {self.directory} holds another state: {differs}")
 
-    def _read(self, step: int, like: PyTree, expected: list[int]) -> PyTree:
-        abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like)
-        state = self.checkpointer.load_checkpointables(step, {"state": abstract})["state"]
-        if jax.device_get(checksums(state)).tolist() != list(expected):
-            raise CheckpointError("its arrays are not those that were saved")
-        return state
+    def read(self, entry: str) -> Restored | None:
+        """Read one entry of the newest state that can be read, whatever its shapes, as nested dicts of NumPy arrays.
+
+        Args:
+          entry: such as "ema" or "params".
+        Returns: as `restore`; `state` is what lies under that entry.
+        Raises: CheckpointError as `restore`, or when the state has no such entry.
+        """
+        for step in reversed(self.steps()):
+            with contextlib.suppress(Exception):  # what is damaged is for `restore` to say
+                leaves = self.checkpointer.checkpointables_metadata(step).custom_metadata["leaves"]
+                break
+        else:
+            return self.restore({}, partial=True)
+        found = self.restore(reading.outline(leaves, entry), partial=True)
+        return found and found._replace(state=found.state[entry])
 
     def _make_room(self) -> None:
         """Before the first save: half-written folders of a killed process go, damaged checkpoints to <workdir>/damaged.

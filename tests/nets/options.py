@@ -18,6 +18,7 @@ from jaxdiff.nets.ddgan.blocks import (
     residual_attention,
     scale_one_shift_zero,
 )
+from jaxdiff.nets.ddgan.dense import DenseGenerator
 from jaxdiff.nets.ddgan.discriminator import (
     Discriminator,
     DownBlock,
@@ -116,6 +117,8 @@ ROWS = [
       "final_scale": 0.5, "remat": True, **LOW}),
     (MLP(2, 4, 1, 4), (T, EMB), {},
      {"features": 3, "width": 8, "depth": 2, "emb_channels": 6, "activation": nn.relu, **LOW}),
+    (DenseGenerator(64, 4, 1, 4), (X, T, EMB), {},
+     {"features": 3, "width": 8, "depth": 2, "emb_channels": 6, "activation": nn.relu, "tanh": True, **LOW}),
     (InceptionV3(75), (image(75, 3),), {},
      {"side": 77, "prepare": lambda images, side: 0.5 * tensorflow_input(images, side), **PRECISE, **LOW}),
     (VGG16((2, 2), (1, 1)), (image(8, 3),), {},

@@ -230,3 +230,27 @@ def test_arrays_of_every_type_are_proven(tmp_path, said):
     checkpoints.save(1, tree, {})
     checkpoints.close()
     assert said == []
+
+
+def test_a_part_of_a_state_is_read_alone(tmp_path, said):
+    """With shapes, or without knowing any; what is damaged is passed over, and another shape named."""
+    saved(tmp_path, [1, 2])
+    part = {"params": state()["params"]}
+    restored = Checkpoints(tmp_path).restore(part, partial=True)
+    assert (restored.step, restored.extra) == (2, {"at": 2})
+    chex.assert_trees_all_equal(restored.state, {"params": state(2)["params"]})
+    read = Checkpoints(tmp_path).read("params")
+    chex.assert_trees_all_equal(read.state, jax.device_get(state(2)["params"]))
+    assert isinstance(read.state["w"], np.ndarray)
+    with pytest.raises(CheckpointError, match=r"params/w is float32\[3\] in the checkpoint and float32\[4\] here"):
+        Checkpoints(tmp_path).restore({"params": state(n=4)["params"]}, partial=True)
+    with pytest.raises(CheckpointError, match="ema is absent in the checkpoint"):
+        Checkpoints(tmp_path).restore({"ema": jnp.ones(1)}, partial=True)
+    with pytest.raises(CheckpointError, match="it holds no ema, only params, step"):
+        Checkpoints(tmp_path).read("ema")
+    with pytest.raises(CheckpointError, match=r"holds another state: params/b is float32.* and absent here"):
+        Checkpoints(tmp_path).restore({"step": state()["step"]})
+    spoil(tmp_path, 2)
+    assert Checkpoints(tmp_path, report=said.append).read("params").step == 1
+    assert "checkpoint 2 is damaged (its arrays are not those that were saved)" in said[0]
+    assert Checkpoints(tmp_path / "none").read("params") is None

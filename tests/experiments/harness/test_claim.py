@@ -2,17 +2,18 @@
 
 import errno
 import fcntl
+import importlib
 import json
 import os
 import socket
 import zipfile
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import edm_cifar, edm_digits
+from experiments import EXPERIMENTS, edm_cifar, edm_digits
 from experiments.harness import claim, image_files, lock, runs, workdir
 from jaxdiff import data
 from tests.support import tiny
@@ -65,20 +66,47 @@ def test_a_run_from_before_fields_that_are_made_of_others_goes_on(tmp_path):
         claim.check(tmp_path, claim.Owner("edm_cifar", replace(config, held_out=0.25), resolve=edm_cifar.resolve))
 
 
-def test_what_defines_a_run_changes_by_override_only_and_is_recorded(tmp_path):
+def test_how_a_run_is_trained_changes_by_name_only_and_is_recorded(tmp_path):
     before = taken(tmp_path)
-    other = replace(CONFIG, seed=3, learning_rate=1e-4)
-    with pytest.raises(ValueError, match=r"holds a run with seed=0, not 3: .*--override"):
-        claim.check(tmp_path, claim.Owner("edm_digits", other))
+    other = replace(CONFIG, warmup=7, learning_rate=1e-4)
+    for said, differs in ((), "learning_rate=0.002, not 0.0001"), (("learning-rate",), "warmup=5000, not 7"):
+        ways = "choose another --workdir, the same flags, or change it from here on by --override learning-rate warmup"
+        with pytest.raises(ValueError, match=rf"holds a run with {differs}: {ways}$"):
+            claim.check(tmp_path, claim.Owner("edm_digits", replace(other, override=said)))
     assert json.loads((tmp_path / "config.json").read_text()) == before
-    taken(tmp_path, replace(other, override=True))
+    taken(tmp_path, replace(other, override=("learning-rate", "--warmup")))
     found = taken(tmp_path, replace(other, steps=700))
-    assert changes(found) == [{"seed": [0, 3], "learning_rate": [2e-3, 1e-4]}, {"steps": [600, 700]}]
+    assert changes(found) == [{"learning_rate": [2e-3, 1e-4], "warmup": [5_000, 7]}, {"steps": [600, 700]}]
     assert {"time", "step"} < set(found["history"][0])
-    with pytest.raises(ValueError, match="seed=3, not 0"):
+    with pytest.raises(ValueError, match=r"learning_rate=0.0001, not 0.002"):
         claim.check(tmp_path, claim.Owner("edm_digits", CONFIG))
-    with pytest.raises(ValueError, match=r"experiment='edm_digits', not 'ddpm_digits': choose another --workdir"):
-        claim.check(tmp_path, claim.Owner("ddpm_digits", replace(CONFIG, override=True)))
+
+
+def test_what_a_run_is_never_changes(tmp_path):
+    """Its network, its data, its seed; an experiment is another run. Of several, the message has one of these."""
+    taken(tmp_path)
+    for name, value in {"seed": 3, "model_channels": 8, "data": "a.zip", "sigma_data": 1.0, "held_out": 0.5}.items():
+        other = replace(CONFIG, learning_rate=1e-4, **{name: value})
+        for said in ((), ("learning-rate",)):
+            with pytest.raises(ValueError, match=rf"run with {name}=.*: choose another --workdir or the same flags$"):
+                claim.check(tmp_path, claim.Owner("edm_digits", replace(other, override=said)))
+        with pytest.raises(
+            ValueError, match=r"--override [a-z-]+: a run may change learning-rate, warmup, .*a new run$"
+        ):
+            claim.check(tmp_path, claim.Owner("edm_digits", replace(other, override=(name,))))
+    with pytest.raises(ValueError, match="--override decay: "):  # of a GAN
+        claim.check(tmp_path, claim.Owner("edm_digits", replace(CONFIG, override=("decay",))))
+    with pytest.raises(
+        ValueError, match=r"experiment='edm_digits', not 'ddpm_digits': choose another --workdir or the"
+    ):
+        claim.check(tmp_path, claim.Owner("ddpm_digits", CONFIG))
+    assert set(claim.OVERRIDABLE).isdisjoint(claim.MAY_CHANGE)
+
+
+def test_every_name_that_may_change_is_a_flag():
+    modules = (importlib.import_module(f"experiments.{name}") for name in EXPERIMENTS)
+    flags = {field.name for module in modules for field in fields(module.Config)}
+    assert {*claim.OVERRIDABLE, *claim.MAY_CHANGE, *claim.INHERITED} <= flags
 
 
 def test_fewer_steps_than_were_made_are_refused(tmp_path):
@@ -86,7 +114,7 @@ def test_fewer_steps_than_were_made_are_refused(tmp_path):
     (tmp_path / "checkpoints" / "400").mkdir(parents=True)
     assert claim.check(tmp_path, claim.Owner("edm_digits", replace(CONFIG, steps=400))) == {"steps": [600, 400]}
     with pytest.raises(ValueError, match="has reached step 400, got steps=399"):
-        claim.check(tmp_path, claim.Owner("edm_digits", replace(CONFIG, steps=399, override=True)))
+        claim.check(tmp_path, claim.Owner("edm_digits", replace(CONFIG, steps=399)))
 
 
 @pytest.mark.full
@@ -100,14 +128,16 @@ def test_more_steps_go_on_from_where_the_run_is(tmp_path, monkeypatch, capfd):
         assert "resuming from step 4" in "".join(capfd.readouterr())
         other = ["--steps", "8", "--learning-rate", "1e-4"]
         assert "--override" in refused("edm_digits", [*flags, *other], monkeypatch, capfd)
-        called("edm_digits", *flags, *other, "--override")
+        called("edm_digits", *flags, *other, "--override", "learning-rate")
     found = json.loads((tmp_path / "run" / "config.json").read_text())
     assert changes(found) == [{"steps": [4, 6]}, {"steps": [6, 8], "learning_rate": [2e-3, 1e-4]}]
     assert [entry["step"] for entry in found["history"]] == [4, 6]
     assert [line["step"] for line in lines(tmp_path / "run")] == [2, 4, 6, 8]
     assert json.loads((tmp_path / "run" / "report.json").read_text())["step"] == 8
-    error = refused("edm_digits", [*flags, *other, "--override", "--model-channels", "8"], monkeypatch, capfd)
-    assert "holds another state: " in error
+    error = refused("edm_digits", [*flags, *other, "--model-channels", "8"], monkeypatch, capfd)
+    assert "model_channels=32, not 8: choose another --workdir or the same flags" in error
+    error = refused("edm_digits", [*flags, *other, "--override", "clip-norm", "--clip-norm", "1"], monkeypatch, capfd)
+    assert "holds another state: " in error, "the optimizer's state of clipping is another"
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == found
 
 
