@@ -1,9 +1,10 @@
-"""What imports cost beyond jax's own: python -m benchmarks.imports
+"""What imports cost beyond jax's own, and `--help` in all: python -m benchmarks.imports
 
-Prints CPU seconds of statements, each in fresh interpreters that have imported jax; the least of several, which other
-programs on the machine disturb least. Writes JSON with --out.
+Prints CPU seconds of statements, each in fresh interpreters that have imported jax, and of whole commands; the least of
+several, which other programs on the machine disturb least. Writes JSON with --out.
 """
 
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ ROWS = (
     "import jaxdiff as jd; jd.train.fit",
     "import experiments.edm_digits",
 )
+HELP = "experiments.edm_digits", "experiments.sample", "experiments.evaluate", "experiments.trilemma"
 
 
 @dataclass(frozen=True)
 class Config:
-    """Imports beyond jax's own."""
+    """Imports beyond jax's own, and --help."""
 
     repeats: int = 5
     """Interpreters started for each row; the least is printed."""
@@ -40,12 +42,26 @@ def cpu_seconds(statement: str, repeats: int) -> float:
     return min(float(run.stdout) for run in runs)
 
 
+def seconds_of_help(module: str, repeats: int) -> float:
+    """CPU seconds of `python -m MODULE --help`, the least of several."""
+    runs = []
+    for _ in range(repeats):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", module, "--help"], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        runs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(runs)
+
+
 def main(config: Config) -> None:
     """Measure and print."""
     found = {row: cpu_seconds(row, config.repeats) for row in ROWS}
     for row, seconds in found.items():
         print(f"{seconds:.3f} s {row}")
-    save(config.out, {"seconds_beyond_jax": found})
+    helped = {module: seconds_of_help(module, config.repeats) for module in HELP}
+    for module, seconds in helped.items():
+        print(f"{seconds:.3f} s python -m {module} --help")
+    save(config.out, {"seconds_beyond_jax": found, "seconds_of_help": helped})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.evaluation import elbo, inception, likelihood
+from experiments.evaluation import elbo, inception
 from experiments.harness import cli, datasets, evaluator, generate, runs, workdir
 from experiments.harness.system import System
 from jaxdiff.data import pipeline, pixels
@@ -113,6 +113,8 @@ def evaluate_elbo(config: Config) -> None:
 
 def evaluate_likelihood(config: Config) -> None:
     """Write the likelihood into report.json."""
+    from experiments.evaluation import likelihood  # diffrax is slow to import
+
     with cli.bad_input():
         measured, step = of_heldout(config, likelihood.check)
     found = likelihood.measure(*measured, config.seed, config.probes)

@@ -47,12 +47,19 @@ class Prediction(NamedTuple):
 
 
 eps = Prediction(jnp.ones_like, lambda sigma: -as_floating(sigma))
+"""The noise n, with x0 = x - sigma eps: Ho et al. 2020."""
+
 x0 = Prediction(jnp.zeros_like, jnp.ones_like)
+"""The clean image itself."""
+
 v = Prediction(
     lambda sigma: 1 / (1 + as_floating(sigma) ** 2),
     lambda sigma: -as_floating(sigma) / jnp.sqrt(1 + as_floating(sigma) ** 2),
 )
+"""The velocity alpha n - sqrt(1 - alpha^2) x0, alpha = 1 / sqrt(1 + sigma^2): Salimans & Ho 2022."""
+
 score = Prediction(jnp.ones_like, lambda sigma: as_floating(sigma) ** 2)
+"""The score grad_x log p(x; sigma), with x0 = x + sigma^2 score: Tweedie's formula, Karras et al. 2022, Eq. 3."""
 
 
 def to_x0(prediction: Parametrisation, value: Batch, x: Batch, sigma: ArrayLike) -> Batch:

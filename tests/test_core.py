@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdiff import gaussian_mixture, grids, guidance, losses, precond, predictions
+from jaxdiff import gaussian_mixture, grids, guidance, losses, precond, predictions, process
 from jaxdiff.process import posterior
 from jaxdiff.types import expand
 
@@ -112,6 +112,22 @@ def test_denoiser_is_exact_at_its_fixed_points():
         precond.edm(0.0)
     with pytest.raises(ValueError, match="value per example"):
         denoise(x, jnp.ones(2))
+
+
+@pytest.mark.parametrize("sigma", [0.5, jnp.array(0.5), jnp.array([0.5]), jnp.full(3, 0.5)])
+def test_networks_are_given_one_c_noise_an_example(sigma):
+    """As in training: a network that embeds each example's needs no line for the one sigma of a sampler."""
+    seen = []
+
+    def network(params, x, c_noise):
+        seen.append(c_noise)
+        return jax.vmap(lambda x, c_noise: jnp.append(x, c_noise)[:2])(x, c_noise)
+
+    sde, x = process.sde.ve(0.01, 80.0), normal(0, 3, 2)
+    precond.denoiser(network, None, precond.edm())(x, sigma)
+    precond.score_sde.score(network, None, precond.edm(), sde)(x, sde.time(jnp.asarray(sigma)))
+    for c_noise in seen:
+        np.testing.assert_allclose(c_noise, np.full(3, np.log(0.5) / 4), rtol=1e-4)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 7.0])

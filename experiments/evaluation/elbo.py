@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.harness.system import DiscreteProcess, System
@@ -70,6 +69,8 @@ def _terms(chain: DiscreteProcess, params: Params, key: Key, images: Array, labe
 
 def plot(path: Path, per_step: np.ndarray, report: dict[str, Any]) -> None:
     """Plot bits/dim of every term against its step, as Nichol & Dhariwal 2021, Fig. 2."""
+    from matplotlib.figure import Figure  # slow to import
+
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.loglog(np.arange(1, len(per_step)), np.maximum(per_step[1:], 1e-8), lw=1, label="denoising matching")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
-from experiments.harness import allowed
+from experiments.harness import allowed, help_groups
 from jaxdiff.imports import MissingExtra
 from jaxdiff.train import paths
 
@@ -60,7 +60,7 @@ def parse(config_type: Callable[..., T], argv: Sequence[str] | None = None, prog
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            config = tyro.cli(config_type, args=argv, prog=prog)
+            config = boxed(config_type, argv, prog)
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -69,6 +69,15 @@ def parse(config_type: Callable[..., T], argv: Sequence[str] | None = None, prog
         allowed.check(config)
         check_paths(config)
     return config
+
+
+def boxed(config_type: Callable[..., T], argv: Sequence[str] | None, prog: str | None) -> T:
+    """Parse flags by tyro, their help in the groups that the dataclass names."""
+    groups = getattr(config_type, "in_help", None)
+    if groups is None:
+        return tyro.cli(config_type, args=argv, prog=prog)
+    whole = help_groups.grouped(config_type, groups)  # type: ignore[arg-type]
+    return whole.join(tyro.cli(whole.config_type, args=argv, prog=prog))
 
 
 def check_paths(config: Any) -> None:
@@ -99,9 +108,6 @@ def _meant(framed: str, config_type: Any) -> str:
 def run(main: Callable[[T], None], config_type: Callable[..., T], prog: str) -> None:
     """Parse, run, and exit with 2 on bad input, 1 on a run that broke down, 130 on Ctrl-C, 0 else."""
     from experiments.harness import devices, waiting
-    from jaxdiff.probability_flow import SolverStopped
-    from jaxdiff.train.checkpoint import CheckpointError
-    from jaxdiff.train.loop import TrainingDiverged
 
     try:
         config = parse(config_type, prog=prog)
@@ -114,9 +120,20 @@ def run(main: Callable[[T], None], config_type: Callable[..., T], prog: str) -> 
     except (InputError, MissingExtra) as error:
         print(f"{prog}: error: {error}", file=sys.stderr)
         sys.exit(2)
-    except (TrainingDiverged, SolverStopped, FloatingPointError, CheckpointError) as error:
-        print(f"{prog}: stopped: {error}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         print(f"{prog}: interrupted: what was saved is kept", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        if not isinstance(error, breakdowns()):
+            raise
+        print(f"{prog}: stopped: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def breakdowns() -> tuple[type[Exception], ...]:
+    """Return the exceptions of a run that broke down; imported when there is one, for diffrax is slow to import."""
+    from jaxdiff.probability_flow import SolverStopped
+    from jaxdiff.train.checkpoint import CheckpointError
+    from jaxdiff.train.loop import TrainingDiverged
+
+    return TrainingDiverged, SolverStopped, FloatingPointError, CheckpointError

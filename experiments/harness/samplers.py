@@ -7,10 +7,10 @@ import numpy as np
 
 from experiments.harness import generate
 from experiments.harness.system import Sampling, System
-from jaxdiff import probability_flow, process, samplers
+from jaxdiff import process, samplers
 from jaxdiff.grids import Grid
 from jaxdiff.process.sde import SDE
-from jaxdiff.samplers import Sampler, adaptive_ode, langevin, predictor
+from jaxdiff.samplers import Sampler, langevin, predictor
 from jaxdiff.samplers.predictors import reverse_diffusion
 
 Flags = Any
@@ -93,6 +93,9 @@ def ancestral(flags: Flags, system: System, n: int) -> Sampler:
 
 def ode(flags: Flags, system: System, n: int) -> Sampler:
     """Return the adaptive solver of the probability flow."""
+    from jaxdiff import probability_flow  # diffrax is slow to import
+    from jaxdiff.samplers import adaptive_ode
+
     tolerance = probability_flow.Tolerance(flags.tolerance, flags.tolerance)
     probability_flow.check_tolerance(tolerance, np.float32)
     return adaptive_ode.adaptive(along(flags, system)[0], tolerance)

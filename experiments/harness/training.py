@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import jax
 import optax
 import tyro
 from tqdm import tqdm
 
-from experiments.harness import allowed, datasets, devices, monitoring, workdir
+from experiments.harness import allowed, datasets, devices, init_from, monitoring, workdir
+from experiments.harness.help_groups import REST, Groups
+from experiments.harness.init_from import Start
 from experiments.harness.system import System, Trainer
 from jaxdiff import keys
 from jaxdiff.data import pipeline, pixels
@@ -25,14 +27,41 @@ from jaxdiff.types import Array
 class Training(monitoring.Monitoring, devices.Devices):
     """Flags of every experiment."""
 
+    in_help: ClassVar[Groups] = {
+        "training": (
+            "recipe", "row", "method", "teacher", "workdir", "steps", "batch_size", "seed", "smoke",
+            "init_from", "override",
+        ),
+        "data": ("data", "held_out", "resolution", "channels", "classes", "num_points"),
+        "network": (
+            "model_channels", "channel_mult", "num_blocks", "attn_resolutions", "dropout", "label_dropout", "deep",
+            "width", "depth", "latent_dim", "direct", "discriminator_mult",
+        ),
+        REST: (),
+        "optimiser": (
+            "learning_rate", "discriminator_rate", "warmup", "cooldown", "clip_norm", "ema_halflife", "ema_rampup",
+            "decay", "accumulate",
+        ),
+        "sampling": ("num_samples", "num_steps", "snr", "ddim_eta"),
+        "watching": (
+            "log_every", "grid_every", "tensorboard", "wandb", "profile", "checkpoint_every", "keep_last", "keep_every",
+        ),
+        "devices": (
+            "dtype", "remat", "fsdp", "steps_per_dispatch", "distributed", "coordinator_address", "num_processes",
+            "process_id",
+        ),
+    }  # fmt: skip
     workdir: Path = Path("runs/unnamed")
     """Folder of the run."""
     data: Annotated[str, tyro.conf.arg(help=f"{datasets.CHOICES} of one size. Digits need no download.")] = "digits"
     held_out: float = 0.0
     """Share of a folder's or zip's images that is not trained on, but what others are compared with; data sets with a
     name and folders with train and val or test have such images."""
-    override: bool = False
-    """Go on with the run in workdir though flags that define it differ: they hold from here on."""
+    init_from: Path | None = None
+    """Start at the averaged parameters of a run, or those of an exported or published file; what does not fit is
+    new, and said."""
+    override: tuple[str, ...] = ()
+    """Names of flags, such as learning-rate, that differ from those of the run in workdir: they hold from here on."""
     smoke: bool = False
     """Do everything with a tiny network, in seconds on digits and about a minute on images, to see that it runs."""
     seed: int = 0
@@ -114,11 +143,16 @@ def average(config: Training) -> Callable[[Array], Array]:
     return ema.decay(config.batch_size, config.ema_halflife, config.ema_rampup or None)
 
 
-def train(config: Training, system: System, source: pipeline.Source, schedule: TrainSchedule) -> Any:
-    """Train from the newest checkpoint, or from the start, to the last step."""
+def train(
+    config: Training, system: System, source: pipeline.Source, schedule: TrainSchedule, begun: Start | None = None
+) -> Any:
+    """Train from the newest checkpoint, or from the start, to the last step; begun: what is put into that start."""
     key_init, key_train = jax.random.split(keys.from_seed(config.seed))
     how = trainer(config, system)
     state = how.begin(fully_sharded.init_sharded(sharding.data_mesh(config.fsdp), how.create, key_init))
+    if begun is not None:
+        state = init_from.begin(how, state, begun)
+        init_from.say(config.workdir, begun)
     # A checkpoint takes its place, where there is one.
     batches = datasets.of(config.data, system).batches(source, config.batch_size, config.seed)
     # Bytes become floats on the devices; digits are floats already.

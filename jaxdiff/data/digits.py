@@ -10,10 +10,6 @@ from numpy.typing import NDArray
 
 from jaxdiff.imports import needs
 
-with needs("data", __name__):
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
 GREY_VALUES = 17
 """Pixels are integers 0 .. 16."""
 
@@ -36,6 +32,9 @@ def load(split: Literal["train", "heldout", "all"] = "all") -> Digits:
     """
     if split not in ("train", "heldout", "all"):
         raise ValueError(f"split must be 'train', 'heldout' or 'all', got {split!r}")
+    with needs("data", __name__):
+        from sklearn.datasets import load_digits  # slow to import, and needed by nothing else
+        from sklearn.model_selection import train_test_split
     pixels, labels = load_digits(return_X_y=True)
     images = (pixels.reshape(-1, 8, 8, 1) / 8 - 1).astype(np.float32)
     if split != "all":

@@ -1,16 +1,18 @@
 """Whether conditional samples show their class: accuracy of a classifier trained on real images only."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxdiff.imports import needs
 from jaxdiff.metrics.features import as_rows
 
-with needs("metrics", __name__):
+if TYPE_CHECKING:
     from sklearn.svm import SVC
 
 
-def fit(images: ArrayLike, labels: ArrayLike) -> SVC:
+def fit(images: ArrayLike, labels: ArrayLike) -> "SVC":
     """Fit an RBF support vector classifier of digits.
 
     Args:
@@ -23,11 +25,13 @@ def fit(images: ArrayLike, labels: ArrayLike) -> SVC:
       >>> fit(images, labels).predict([[14.0]]).tolist()
       [1]
     """
+    with needs("metrics", __name__):
+        from sklearn.svm import SVC  # slow to import
     features = as_rows("images", images)
     return SVC(gamma=0.001).fit(features, _classes(labels, features))
 
 
-def accuracy(classifier: SVC, images: ArrayLike, labels: ArrayLike) -> float:
+def accuracy(classifier: "SVC", images: ArrayLike, labels: ArrayLike) -> float:
     """Compute the share of images to which the classifier gives their label: 1 is best, chance 1 / classes.
 
     Args:

@@ -8,9 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from jaxdiff.imports import needs
 from jaxdiff.metrics.features import as_rows, check_same_width
 
-with needs("metrics", __name__):
-    from sklearn.neighbors import NearestNeighbors
-
 
 class Memorisation(NamedTuple):
     """Median distances to the nearest training image, and the share of samples as near as 1 % of unseen images.
@@ -35,6 +32,8 @@ def nearest_distance(points: ArrayLike, train: ArrayLike) -> NDArray[np.float64]
     """
     points, train = as_rows("points", points), as_rows("train", train)
     check_same_width(points=points, train=train)
+    with needs("metrics", __name__):
+        from sklearn.neighbors import NearestNeighbors  # slow to import
     nearest = NearestNeighbors(n_neighbors=1).fit(train).kneighbors(points, return_distance=False)[:, 0]
     # The search expands |a - b|^2, which leaves copies at 1e-7; the difference itself does not.
     return np.linalg.norm(points - train[nearest], axis=1)

@@ -1,5 +1,6 @@
 """Precision and recall, density and coverage: quality and diversity apart, by k-nearest-neighbour manifolds."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -7,9 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxdiff.imports import needs
 from jaxdiff.metrics.features import as_rows, check_same_width
-
-with needs("metrics", __name__):
-    from sklearn.metrics import pairwise_distances_chunked
 
 
 class PRDC(NamedTuple):
@@ -76,7 +74,7 @@ def neighbourhoods(real: ArrayLike, fake: ArrayLike, k: int = 3) -> Neighbourhoo
     balls = np.zeros(len(fake), np.int64)
     covered, recalled = np.zeros(len(real), bool), np.zeros(len(real), bool)
     start = 0
-    for distance in pairwise_distances_chunked(fake, real):
+    for distance in _distances(fake, real):
         chunk = slice(start, start + len(distance))
         inside = distance <= radius_real[None]
         balls[chunk] = inside.sum(axis=1)
@@ -86,8 +84,15 @@ def neighbourhoods(real: ArrayLike, fake: ArrayLike, k: int = 3) -> Neighbourhoo
     return Neighbourhoods(balls, recalled, covered)
 
 
+def _distances(*points: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Distances of each point to each other, or to each of a second set, in chunks of rows."""
+    with needs("metrics", __name__):
+        from sklearn.metrics import pairwise_distances_chunked  # slow to import
+    return pairwise_distances_chunked(*points)
+
+
 def _radius(points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Distance of each point to its k-th nearest neighbour; its distance 0 to itself is not counted."""
-    radius = np.concatenate([np.partition(chunk, k, axis=1)[:, k] for chunk in pairwise_distances_chunked(points)])
+    radius = np.concatenate([np.partition(chunk, k, axis=1)[:, k] for chunk in _distances(points)])
     # That neighbour, and a copy of it, lies on the ball's rim, and must not fall out by another product's rounding.
     return radius * (1 + 1e-9)

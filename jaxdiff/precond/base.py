@@ -60,7 +60,8 @@ def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Precondition
     D(x, sigma) = c_skip x + c_out F(c_in x, c_noise)
 
     Args:
-      apply_fn: `apply_fn(params, x, c_noise, **cond) -> [B, ...]`, for a Flax module its `apply`.
+      apply_fn: `apply_fn(params, x, c_noise, **cond) -> [B, ...]`, for a Flax Linen module its `apply`; c_noise is
+        [B], as in training, for the one sigma of a sampler too.
       params: its first argument.
       precond: the parametrisation.
       **cond: further arguments of the network: class labels, a dropout key, ...
@@ -79,7 +80,8 @@ def denoiser(apply_fn: Callable[..., Any], params: Params, precond: Precondition
         x = x.astype(state_type(x))
         sigma = jnp.asarray(check_positive(sigma), x.dtype)
         c_skip, c_out, c_in = (expand(c(sigma), x) for c in (precond.c_skip, precond.c_out, precond.c_in))
-        network = check_outputs(lambda x: apply_fn(params, x, precond.c_noise(sigma), **cond), "the network")
+        c_noise = jnp.broadcast_to(precond.c_noise(sigma), x.shape[:1])
+        network = check_outputs(lambda x: apply_fn(params, x, c_noise, **cond), "the network")
         return c_skip * x + c_out * network(c_in * x).astype(x.dtype)
 
     return denoise

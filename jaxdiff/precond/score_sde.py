@@ -59,7 +59,8 @@ def score(
         t = jnp.asarray(t, x.dtype)
         a, std = sde.a(t), sde.std(t)
         sigma = std / a
-        network = check_outputs(lambda x: apply_fn(params, x, precond.c_noise(sigma), **cond), "the network")
+        c_noise = jnp.broadcast_to(precond.c_noise(sigma), x.shape[:1])
+        network = check_outputs(lambda x: apply_fn(params, x, c_noise, **cond), "the network")
         f = network(expand(precond.c_in(sigma) / a, x) * x)
         return expand((precond.c_skip(sigma) - 1) / std**2, x) * x + expand(a * precond.c_out(sigma) / std**2, x) * f
 

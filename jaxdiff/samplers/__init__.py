@@ -5,8 +5,8 @@
 `correction`; `churn`, `langevin`, `predictor_corrector` and `impute` wrap other samplers.
 
 To add one, write a file with a constructor that returns a `Sampler`, import it here, and give it a row in
-`tests/samplers/table.py`, where every test will find it, and one in the README's table. `adaptive` needs the extra
-`flow` and is imported when it is asked for.
+`tests/samplers/table.py`, where every test will find it, one in `benchmarks/solver_rows.py`, which measures its error,
+and one in docs/figures/coverage.md. `adaptive` needs the extra `flow` and is imported when it is asked for.
 """
 
 from typing import TYPE_CHECKING

@@ -18,8 +18,8 @@ def dpm_2(rho: float = 3.0) -> Sampler:
       rho: the midpoint's curve, > 0; 1 is the midpoint rule in sigma.
     Returns: a Sampler with 2n evaluations for n steps; in `churn` it is the stochastic one.
     Raises: ValueError when rho is not positive and finite.
-    Reference: Lu et al. 2022 (arXiv 2206.00927), DPM-Solver-2, in sigma rather than in log sigma, as k-diffusion and
-      the baselines of Song et al. 2023 have it; rho = 3 is theirs.
+    Reference: Lu et al. 2022 (arXiv 2206.00927), DPM-Solver-2, in sigma rather than in log sigma, as the baselines of
+      Song et al. 2023 have it; rho = 3 is theirs. k-diffusion's midpoint is the geometric mean, its step to 0 Euler's.
     Example:
       >>> from jaxdiff import grids
       >>> from jaxdiff.samplers import sample

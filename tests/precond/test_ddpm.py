@@ -9,6 +9,7 @@ from jaxdiff import gaussian_mixture, guidance, precond, predictions, process
 from jaxdiff.losses import ddpm
 from jaxdiff.process import respacing, reverse_kernel
 from jaxdiff.samplers import ancestral, ddim, encode, euler, sample
+from jaxdiff.types import expand
 
 BETAS = respacing.respace(process.betas.cosine(1000), respacing.space(1000, "60"))
 GRID = process.betas.sigmas(BETAS)
@@ -27,13 +28,13 @@ def network(name):
     def apply_fn(params, x_t, t):
         t = t.astype(int)
         sigma, below = levels[t + 1], levels[t]
-        x = x_t * jnp.sqrt(1 + sigma**2)
+        x = x_t * jnp.sqrt(1 + expand(sigma, x_t) ** 2)
         x0 = exact(x, sigma)
         return {
             "eps": lambda: predictions.from_x0(predictions.eps, x0, x, sigma),
             "x0": lambda: x0,
             "v": lambda: predictions.from_x0(predictions.v, x0, x, sigma),
-            "mu": lambda: process.posterior.mean(x0, x, sigma, below) / jnp.sqrt(1 + below**2),
+            "mu": lambda: process.posterior.mean(x0, x, sigma, below) / jnp.sqrt(1 + expand(below, x) ** 2),
         }[name]()
 
     return apply_fn
