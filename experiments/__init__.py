@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from jaxdiff.imports import MissingExtra, needs
 
 PACKAGES = (
-    "PIL", "absl", "array_record", "diffrax", "equinox", "grain", "matplotlib", "msgpack", "sklearn", "tyro",
-    "tensorflow_datasets",
+    "PIL", "absl", "array_record", "diffrax", "equinox", "grain", "matplotlib", "msgpack", "safetensors",
+    "sklearn", "tyro", "tensorflow_datasets",
 )  # fmt: skip
 """What the extra `experiments` installs and commands import."""
 

@@ -11,8 +11,6 @@ command goes on from the last checkpoint. The paper's networks are in `experimen
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jax.numpy as jnp
-
 from experiments.harness import cli, experiment, training
 from experiments.harness.system import System
 from experiments.systems import ddgan_dense
@@ -35,7 +33,7 @@ def smoke(config: Config) -> Config:
 
 def system(config: Config) -> System:
     """Both networks and their chain."""
-    return ddgan_dense.assemble(config, (8, 8, 1), jnp.tanh)
+    return ddgan_dense.assemble(config, (8, 8, 1), tanh=True)
 
 
 EXPERIMENT = experiment.Experiment("ddgan_digits", Config, system, smoke)

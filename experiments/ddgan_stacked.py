@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import jax.numpy as jnp
-
 from experiments.harness import cli, experiment, training
 from experiments.harness.system import System
 from experiments.systems import ddgan, ddgan_dense, stacked_digits
@@ -26,7 +24,7 @@ from jaxdiff.metrics.modes import NUM_STACKED
 
 def dense(config: Any, shape: tuple[int, int, int]) -> System:
     """Build networks of dense layers."""
-    return ddgan_dense.assemble(config, shape, jnp.tanh)
+    return ddgan_dense.assemble(config, shape, tanh=True)
 
 
 def convolutional(config: Any, shape: tuple[int, int, int]) -> System:

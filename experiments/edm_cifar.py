@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from experiments.harness import cli, datasets, experiment, image_shape, training
 from experiments.harness.system import System
 from experiments.systems import edm, edm_recipes
-from experiments.systems.network import of_images
+from experiments.systems.network import exportable, of_images
 
 RECIPES = {
     "cond_vp": edm_recipes.CIFAR10_COND_VP,
@@ -98,7 +98,8 @@ def system(config: Config) -> System:
     module = network(config)
     shape = (module.img_resolution, module.img_resolution, module.in_channels)
     net = of_images(config, module, shape, module.label_dim)
-    return edm.assemble(net, recipe.preconditioning(), recipe.objective, edm_recipes.augmenting(recipe))
+    built = edm.assemble(net, recipe.preconditioning(), recipe.objective, edm_recipes.augmenting(recipe))
+    return built._replace(exportable=exportable(net, {"name": recipe.preconditioning.__name__}))
 
 
 EXPERIMENT = experiment.Experiment("edm_cifar", Config, system, smoke, resolve)

@@ -13,6 +13,7 @@ from pathlib import Path
 from experiments.harness import cli, experiment, training
 from experiments.harness.system import System
 from experiments.systems import digits_unet, edm
+from experiments.systems.network import exportable
 from jaxdiff import precond
 
 
@@ -39,7 +40,8 @@ def system(config: Config) -> System:
     """Build the network with EDM's preconditioning and objective."""
     net = digits_unet.network(config, digits_unet.module(config))
     objective = edm.lognormal(config.p_mean, config.p_std, config.sigma_data)
-    return edm.assemble(net, precond.edm(config.sigma_data), objective)
+    built = edm.assemble(net, precond.edm(config.sigma_data), objective)
+    return built._replace(exportable=exportable(net, {"name": "edm", "sigma_data": config.sigma_data}))
 
 
 EXPERIMENT = experiment.Experiment("edm_digits", Config, system, smoke)

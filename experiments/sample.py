@@ -4,6 +4,7 @@
     python -m experiments.sample --workdir runs/ddpm_digits --sampler ancestral --num-steps 1000
     python -m experiments.sample --workdir runs/score_sde_digits --sampler ode
     python -m experiments.sample --checkpoint edm-cifar10-32x32-cond-vp.pkl
+    python -m experiments.sample --workdir runs/edm_digits --num-steps 40 --animation digits.gif
 
 writes samples.npz and samples.png to --out.
 """
@@ -16,11 +17,14 @@ import jax
 import numpy as np
 import tyro
 
-from experiments.harness import allowed, cli, generate, runs, samplers
+from experiments.harness import allowed, animation, cli, generate, runs, samplers
+from experiments.harness.captions import counted
+from experiments.harness.forms import sheet
 from experiments.harness.image_grid import save_png
 from experiments.harness.system import Pretrained, System
 from experiments.systems import published
 from jaxdiff import grids
+from jaxdiff.grids import Grid
 from jaxdiff.guidance import guide, on_x0
 from jaxdiff.train import paths
 from jaxdiff.types import Array, Params
@@ -71,6 +75,8 @@ class Config:
     """Images drawn at once."""
     out: Path | None = None
     """Folder for samples.npz and samples.png; by default SAMPLER-NUM_STEPS in WORKDIR or runs/CHECKPOINT."""
+    animation: Path | None = None
+    """Write a moving picture too, FILE.gif or FILE.png: the first 40 images on their way from noise."""
 
 
 def parse_seeds(text: str) -> np.ndarray:
@@ -133,6 +139,8 @@ def main(config: Config) -> None:
             raise ValueError("give either --workdir or --checkpoint")
         if config.out:
             paths.check_folder(config.out, "--out")
+        if config.animation:
+            animation.check(config.animation)
         system, read, usual = describe(config)
         asked = usual if config.num_steps is None else config.num_steps
         grids.check_num_steps(asked)
@@ -142,6 +150,8 @@ def main(config: Config) -> None:
         labels = labels_of(config, seeds, system.num_classes)
         params, request = read(), generate.Request(sampler, sigmas, seeds, labels, config.batch_size)
         generate.check(system, params, request)
+        if config.animation:
+            animation.check_memory(system, request)
         home = config.workdir or Path("runs") / config.checkpoint.stem  # type: ignore[union-attr]
         out = config.out or home / f"{config.sampler}-{len(sigmas) - 1}"
         out.mkdir(parents=True, exist_ok=True)
@@ -149,8 +159,20 @@ def main(config: Config) -> None:
             print(f"{len(sigmas) - 1} steps instead of {asked}: the network has no more levels there")
         generate.write(out / "samples.npz", system, params, request)
         shown = generate.first(out / "samples.npz", system.form, 256)
-        save_png(out / "samples.png", system.form.picture(shown, int(np.ceil(len(shown) ** 0.5))))
-    print(f"{len(seeds)} images on {jax.device_count()} device(s) in {out}/samples.npz and samples.png")
+        columns = int(np.ceil(len(shown) ** 0.5))
+        save_png(out / "samples.png", sheet(system.form, shown, seeds, labels, about(config, system, sigmas), columns))
+        if config.animation:
+            animation.write(config.animation, system, params, request, about(config, system, sigmas))
+    moving = f", and {config.animation}" if config.animation else ""
+    print(f"{len(seeds)} images on {jax.device_count()} device(s) in {out}/samples.npz and samples.png{moving}")
+
+
+def about(config: Config, system: System, sigmas: Grid) -> str:
+    """Say how images are drawn, for captions."""
+    name = system.sampling(len(sigmas) - 1).name if config.sampler == "own" else config.sampler
+    return f"{name}, {counted(len(sigmas) - 1, 'step')}" + (
+        f", guidance {config.guidance:g}" if config.guidance != 1 else ""
+    )
 
 
 def describe(config: Config) -> Pretrained:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import jax
 from tqdm import tqdm
 
-from experiments.comparison import families, measure, on_digits, on_points, table
+from experiments.comparison import families, measure, on_digits, on_points, picture, table
 from experiments.comparison.families import FAMILIES, FAMILY_OF, ROWS, chosen
 from experiments.comparison.rows import Row, Trained
 from experiments.harness import allowed, claim, cli, workdir
@@ -197,7 +197,7 @@ def work(config: Config, rows: dict[str, Row], folder: Path) -> None:
         tqdm.write(f"\n{name}\n{table.text(list(found.values()))}\n{lines}")
         parts += [f"**{name}**", table.markdown(list(found.values())), lines]
     (folder / "trilemma.md").write_text("\n\n".join(part for part in parts if part) + "\n")
-    table.picture(folder / "trilemma.png", {name: list(found.values()) for name, found in tables.items()})
+    picture.draw({name: list(found.values()) for name, found in tables.items()}).savefig(folder / "trilemma.png")
     tqdm.write(f"see {folder}/trilemma.png, trilemma.md and trilemma.json")
 
 

@@ -66,4 +66,4 @@ def bits_of(log_prob: np.ndarray) -> float:
 def picture(path: Path, drawn: np.ndarray, trained: Trained) -> None:
     """Save a scatter plot over the true means."""
     means = np.asarray(gaussians.grid().means)
-    save_png(path, forms.scatter(drawn / trained.scale, means=means, title=path.stem))
+    save_png(path, forms.scatter(drawn / trained.scale, means=means, caption=path.stem))

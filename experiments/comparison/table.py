@@ -1,15 +1,7 @@
-"""The trilemma's table as text and as Markdown, what follows from it, and its picture."""
+"""The trilemma's table as text and as Markdown, and what follows from it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 Record = dict[str, Any]
 
@@ -79,7 +71,7 @@ def text(records: list[Record]) -> str:
 
 
 def markdown(records: list[Record]) -> str:
-    """Write the table for a README.
+    """Write the table in Markdown.
 
     Example:
       >>> print(markdown([{"label": "EDM", "nfe": 35}]))
@@ -104,51 +96,3 @@ def ratios(records: dict[str, Record]) -> dict[str, float]:
         if len(pair) == 2:
             found[name] = pair[1] / pair[0] if invert else pair[0] / pair[1]
     return found
-
-
-def picture(path: Path, tables: dict[str, list[Record]]) -> None:
-    """Plot quality against time, coloured by coverage: Xiao et al. 2022, Figure 1 and Figure 4, in numbers.
-
-    Args:
-      tables: the records by data set; those without a time or a distance are left out.
-    """
-    panels = {data: records for data, records in tables.items() if any(map(complete, records))}
-    figure = Figure(figsize=(7.5 * max(len(panels), 1), 6.5), layout="constrained")
-    for axes, (data, records) in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels.items()):  # noqa: B905
-        panel(axes, data, records)
-    figure.savefig(path, dpi=120)
-
-
-def panel(axes: Axes, data: str, records: list[Record]) -> None:
-    """Plot one data set. Rows lie close to each other: each has a number, by time, and the names are listed below."""
-    shown = sorted(filter(complete, records), key=lambda record: record["seconds_per_1000"])
-    x, y = np.array([[record["seconds_per_1000"], badness(record)] for record in shown]).T
-    recall = [record["recall"] for record in shown]
-    colours = Normalize(min(recall), max(recall))
-    axes.scatter(x, y, c=recall, s=90, cmap="viridis", norm=colours, edgecolors="k", lw=0.5, zorder=2)
-    for i in range(len(shown)):
-        side = -1 if i % 2 else 1
-        axes.annotate(
-            str(i + 1), (x[i], y[i]), (7 * side, 5 * side), textcoords="offset points", ha="center", va="center"
-        )
-    names = [Line2D([], [], ls="", label=f"{i}  {record['label']}") for i, record in enumerate(shown, 1)]
-    axes.legend(handles=names, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, handlelength=0, frameon=False)
-    for record in records:
-        if "seconds_per_1000" not in record and "frechet" in record:
-            axes.axhline(badness(record), color="grey", ls=":", lw=1, zorder=1)
-            place = 0.01, badness(record)
-            axes.annotate(record["label"], place, (0, 2), ("axes fraction", "data"), "offset points", fontsize=8)
-    label = "share of samples far from every mode" if "high_quality" in shown[0] else "Frechet distance"
-    axes.set(xscale="log", yscale="log", xlabel="seconds per 1,000 samples", ylabel=label, title=data)
-    axes.margins(0.12)
-    axes.figure.colorbar(ScalarMappable(colours, "viridis"), ax=axes, label="recall")
-
-
-def complete(record: Record) -> bool:
-    """Return whether a row has a place in the picture."""
-    return "frechet" in record and "seconds_per_1000" in record
-
-
-def badness(record: Record) -> float:
-    """Return the share of bad samples where modes can be counted, as moments of points say little; low is good."""
-    return max(1 - record["high_quality"], 1e-4) if "high_quality" in record else record["frechet"]

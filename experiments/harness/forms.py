@@ -5,9 +5,8 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from experiments.harness.captions import caption_of, captioned, class_columns
 from experiments.harness.image_grid import image_grid
 
 
@@ -17,7 +16,8 @@ class Form(NamedTuple):
     names: of the array in samples.npz, ours first, then those that other libraries write
     dtype, axes: of the stored array
     encode(x) -> what is stored of the sampler's floats
-    picture(examples, columns=10) -> uint8 [H, W, 3] of stored examples; shown: so many are worth showing
+    picture(examples, columns=10, labels=None, caption="") -> uint8 [H, W, 3] of stored examples; shown: so many are
+    worth showing
     """
 
     names: tuple[str, ...]
@@ -37,6 +37,20 @@ class Form(NamedTuple):
         return array.dtype == self.dtype and array.ndim == self.axes.count(",") + 1
 
 
+def sheet(
+    form: Form, examples: np.ndarray, seeds: np.ndarray, labels: np.ndarray | None, about: str, columns: int = 10
+) -> np.ndarray:
+    """Picture the first examples of some seeds, and say what they are.
+
+    Args:
+      examples: [n, ...], as stored; seeds, labels: [N], of them and perhaps of more.
+      about: how they were drawn; columns: of images without classes.
+    """
+    num = len(examples)
+    labels = None if labels is None else labels[:num]
+    return form.picture(examples, columns, labels, caption_of(about, form.names[0], seeds[:num], labels))
+
+
 def to_uint8(x: np.ndarray) -> np.ndarray:
     """Convert [-1, 1] to 0 .. 255, rounded down after adding a half, as EDM's own tools do; bytes are left as they are.
 
@@ -47,17 +61,39 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
     return x if x.dtype == np.uint8 else np.clip(x * 127.5 + 128, 0, 255).astype(np.uint8)
 
 
-def tiles(images: np.ndarray, columns: int = 10) -> np.ndarray:
-    """Tile uint8 images [N, H, W, C], enlarged by a whole number to about 48 pixels."""
-    return image_grid(images, columns, scale=max(1, 48 // images.shape[2]))
+def tiles(images: np.ndarray, columns: int = 10, labels: np.ndarray | None = None, caption: str = "") -> np.ndarray:
+    """Tile uint8 images [N, H, W, C], enlarged by a whole number to about 64 pixels.
+
+    Args:
+      columns: of images without classes; else each class has a column and its heading.
+      labels: [N], or None.
+      caption: text below.
+    """
+    scale, by_class = max(1, 64 // images.shape[2]), class_columns(labels)
+    if by_class is None:
+        return captioned(image_grid(images, columns, scale), caption)
+    order, headings = by_class
+    white = np.full_like(images[:1], 255)
+    grid = image_grid(np.concatenate([images, white])[order.ravel()], len(headings), scale)
+    return captioned(grid, caption, headings)
 
 
-def scatter(points: np.ndarray, columns: int = 1, means: np.ndarray | None = None, title: str = "") -> np.ndarray:
+def scatter(
+    points: np.ndarray,
+    columns: int = 1,
+    labels: np.ndarray | None = None,
+    caption: str = "",
+    means: np.ndarray | None = None,
+) -> np.ndarray:
     """Plot points [N, 2] over the means [K, 2] of their data where those are given.
 
     Args:
-      columns: of a grid of images, unused.
+      columns, labels: of a grid of images, unused.
+      caption: text below.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5, 5), dpi=120, layout="constrained")
     canvas, axes = FigureCanvasAgg(figure), figure.subplots()
     if means is not None:
@@ -65,9 +101,9 @@ def scatter(points: np.ndarray, columns: int = 1, means: np.ndarray | None = Non
         reach = 1.375 * float(np.abs(means).max())
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
     axes.plot(*points.T, ".", color="k", ms=1.5, alpha=0.5)
-    axes.set(title=title, aspect="equal")
+    axes.set(aspect="equal")
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return captioned(np.asarray(canvas.buffer_rgba())[..., :3].copy(), caption)
 
 
 IMAGES = Form(("images", "arr_0", "samples"), np.uint8, "N, H, W, C", to_uint8, tiles, 100)

@@ -1,7 +1,7 @@
 """Images from a trained system: streamed in batches, image i a function of seed i only."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from jaxdiff.atomic import atomic
 from jaxdiff.grids import Grid
 from jaxdiff.metrics.statistics import first_sentence
 from jaxdiff.precond import Preconditioning
-from jaxdiff.samplers import Sampler, heun, sample
+from jaxdiff.samplers import Sampler, heun, sample, trajectory
 from jaxdiff.train import sharding
 from jaxdiff.types import Array, Params
 
@@ -127,11 +127,25 @@ def compile_batch(system: System, request: Request) -> Any:
     return jax.jit(partial(_draw_batch, system, request))
 
 
-def _draw_batch(system: System, request: Request, params: Params, seeds: Array, labels: Array | None) -> Array:
+def trajectories(system: System, params: Params, request: Request) -> np.ndarray:
+    """Draw the states at every level, [n + 1, N, ...] floats, all at once; the last ones are the images."""
+    run = jax.jit(partial(_draw_batch, system, request, drive=lambda *args, **given: trajectory(*args, **given)[1]))
+    labels = None if request.labels is None else jnp.asarray(request.labels)
+    return np.asarray(run(params, jnp.asarray(request.seeds, jnp.uint32), labels))
+
+
+def _draw_batch(
+    system: System,
+    request: Request,
+    params: Params,
+    seeds: Array,
+    labels: Array | None,
+    drive: Callable[..., Array] = sample,
+) -> Array:
     key_start, key_steps = jax.vmap(lambda seed: tuple(jax.random.split(keys.from_seed(seed))))(seeds)
     start = partial(jax.random.normal, shape=system.shape, dtype=jnp.float32)  # under x64 too: other bits, other images
     x = float(request.sigmas[0]) * jax.vmap(start)(key_start)
-    return sample(request.sampler, system.denoiser(params, labels), x, request.sigmas, key=key_steps)
+    return drive(request.sampler, system.denoiser(params, labels), x, request.sigmas, key=key_steps)
 
 
 def write(path: Path, system: System, params: Params, request: Request) -> None:

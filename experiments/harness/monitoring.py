@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from experiments.harness import generate
+from experiments.harness.forms import sheet
 from experiments.harness.image_grid import save_png
 from experiments.harness.system import System
 from jaxdiff.train import hosts, sharding
@@ -62,7 +63,8 @@ def grid(system: System, num_steps: int, folder: Path, fsdp: int) -> Callable[[i
     mesh, num = sharding.data_mesh(fsdp), ROWS * COLUMNS
     replicated, split = sharding.replicated(mesh), sharding.batch_sharding(mesh)
     seeds = np.arange(-(-num // mesh.size) * mesh.size) % num  # filled up, so that the devices share it evenly
-    request = generate.request(system, system.sampling(num_steps), seeds)
+    sampling = system.sampling(num_steps)
+    request = generate.request(system, sampling, seeds)
     batch = generate.compile_batch(system, request)
 
     @partial(jax.jit, out_shardings=replicated)
@@ -74,7 +76,8 @@ def grid(system: System, num_steps: int, folder: Path, fsdp: int) -> Callable[[i
         x = np.asarray(sharding.to_host(drawn(state.ema, *given)))[:num]
         if not np.isfinite(x).all():
             raise FloatingPointError("its samples are not finite")
-        image = system.form.picture(system.form.encode(x), COLUMNS)
+        examples, about = system.form.encode(x), f"Step {step}. {sampling.about}"
+        image = sheet(system.form, examples, seeds, request.labels, about, COLUMNS)
         if hosts.is_primary():
             folder.mkdir(exist_ok=True)
             save_png(folder / f"{step:08d}.png", image)

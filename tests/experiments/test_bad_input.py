@@ -74,6 +74,7 @@ def test_workdir_with_other_files(tmp_path, monkeypatch, capfd):
         (["--seeds", "0-4294967296"], "seeds"),
         (["--label", "10"], "label must be 0 to 9"),
         (["--out", __file__], f"--out must be a folder, new or not, and {__file__} is a file"),
+        (["--animation", "way.mp4"], "--animation must be a file ending in .gif or .png, got way.mp4"),
         (["--guidance", "3"], "--guidance 3.0 needs images without a class: this model was trained with all classes"),
         (["--batch-size", "0"], "--batch-size must be at least 1"),
         (["--sampler", "heun_churn", "--s-min", "3", "--s-max", "1"], "s_min"),

@@ -1,5 +1,6 @@
 """What every run leaves in its folder, how it resumes, and what its command says: on the smoke run."""
 
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -102,11 +103,14 @@ def test_two_that_write_one_file_do_not_meet(tmp_path, monkeypatch):
 
 def test_sample_draws_from_a_run(smoke_run, tmp_path, capsys):
     out = tmp_path / "out"
-    sample.main(sample.Config(smoke_run[0], sampler="dpmpp_2m", num_steps=3, seeds="5,0-2", label=7, out=out))
+    way = tmp_path / "new" / "way.gif"
+    flags = {"sampler": "dpmpp_2m", "num_steps": 3, "seeds": "5,0-2", "label": 7, "out": out, "animation": way}
+    sample.main(sample.Config(smoke_run[0], **flags))
     with np.load(out / "samples.npz") as file:
         assert file["seeds"].tolist() == [5, 0, 1, 2]
         assert set(file["labels"]) == {7}
     assert (out / "samples.png").exists()
+    assert way.exists()
     assert "4 images" in capsys.readouterr().out
 
 
@@ -131,7 +135,7 @@ def test_help_names_every_field(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.parse(edm_digits.Config, ["--help"], prog="experiments.edm_digits")
     text = capsys.readouterr().out
-    for name in edm_digits.Config.__dataclass_fields__:
+    for name in (field.name for field in dataclasses.fields(edm_digits.Config)):
         assert f"--{name.replace('_', '-')}" in text
 
 

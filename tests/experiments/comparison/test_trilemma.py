@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import trilemma
-from experiments.comparison import families, on_points, rows, table
+from experiments.comparison import families, on_points, picture, rows, table
 from experiments.systems import points
 from jaxdiff import gaussian_mixture, grids
 from jaxdiff.data import gaussians
@@ -111,7 +111,7 @@ def test_text_and_markdown_have_a_line_a_row():
 
 
 def test_the_picture_takes_incomplete_rows(tmp_path):
-    table.picture(tmp_path / "a.png", {"digits": RECORDS, "25gaussians": []})
+    picture.draw({"digits": RECORDS, "25gaussians": []}).savefig(tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 

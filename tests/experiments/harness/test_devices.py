@@ -37,7 +37,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written():
         training.check(replace(CONFIG, accumulate=3))
     with pytest.raises(ValueError, match="divisible by 4, the minibatch deviation's group times accumulate=32, got 64"):
         ddgan_cifar.system(ddgan_cifar.resolve(ddgan_cifar.Config(accumulate=32)))
-    with pytest.raises(ValueError, match="remat recomputes residual blocks, and MLP has none"):
+    with pytest.raises(ValueError, match="remat recomputes residual blocks, and DenseGenerator has none"):
         ddgan_25gaussians.system(ddgan_25gaussians.Config(remat=True))
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from experiments import ddgan_25gaussians
-from experiments.harness import claim, experiment, generate, monitoring, runs, training, workdir
+from experiments.harness import claim, experiment, forms, generate, monitoring, runs, training, workdir
 from experiments.harness.image_grid import image_grid
 from experiments.systems import points
 from jaxdiff.imports import MissingExtra
@@ -29,6 +29,12 @@ def grids(folder):
     return {int(path.stem): np.asarray(Image.open(path)) for path in sorted((folder / "grids").iterdir())}
 
 
+def tiles(image, above=20):
+    """The grid of 8 x 10 images of 4 x 4, without the line of headings above and the caption below."""
+    height, width = ((count * 5 + 1) * 16 for count in (8, 10))
+    return image[above : above + height, :width].astype(int)
+
+
 @pytest.mark.parametrize("classes", [0, 10])
 def test_a_grid_is_what_samples_png_would_be(tmp_path, classes):
     config = replace(CONFIG, workdir=tmp_path)
@@ -39,9 +45,9 @@ def test_a_grid_is_what_samples_png_would_be(tmp_path, classes):
     plan = system.sampling(config.num_steps)
     request = generate.Request(plan.sampler, plan.sigmas, seeds, generate.balanced_labels(seeds, classes))
     (images,) = generate.draw(system, state.ema, request, progress=False)
-    expected = image_grid(images, columns=10, scale=12)
+    expected = forms.sheet(system.form, images, seeds, request.labels, f"Step 6. {plan.about}")
     assert np.abs(found[6].astype(int) - expected).max() <= 1, "filled up, it may round otherwise"
-    assert np.abs(found[2].astype(int) - found[6]).max() > 1
+    assert np.abs(tiles(found[2], above=0) - tiles(found[6], above=0)).max() > 1
 
 
 def test_monitoring_changes_no_number(tmp_path):
@@ -102,7 +108,8 @@ def test_one_program_draws_all_grids(tmp_path):
     state = training.trainer(CONFIG, system).create(jax.random.key(0))
     first, again = preview(1, state), preview(2, state)
     assert len(traces) == 1
-    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(tiles(first), tiles(again))
+    assert (first != again).any(), "the caption names the step"
     assert sorted(path.name for path in (tmp_path / "grids").iterdir()) == ["00000001.png", "00000002.png"]
 
 
@@ -139,9 +146,9 @@ def test_points_are_previewed_as_scatter_plots(tmp_path):
     config = points.smoke(points.Config(workdir=tmp_path / "b", tensorboard=True, grid_every=100))
     experiment.trained(points.experiment_of("points_edm", points.edm_system), config)
     assert [step for step, _ in scalars(tmp_path / "b" / "tensorboard", "loss")] == [100, 200]
-    assert {step: image.shape for step, image in grids(config.workdir).items()} == dict.fromkeys(
-        (100, 200), (600,) * 2 + (3,)
-    )
+    found = grids(config.workdir)
+    assert list(found) == [100, 200]
+    assert all(image.shape[1:] == (600, 3) and len(image) > 600 for image in found.values()), "with a caption"
 
 
 def test_a_share_of_points_cannot_be_held_out(tmp_path, monkeypatch, capfd):
@@ -155,7 +162,9 @@ def test_a_share_of_points_cannot_be_held_out(tmp_path, monkeypatch, capfd):
 def test_the_smoke_run_was_watched(smoke_run):
     """conftest's run is given these flags; it is resumed and read without them by other tests."""
     folder, said = smoke_run
-    assert {step: image.shape for step, image in grids(folder).items()} == {4: (438, 546, 3), 8: (438, 546, 3)}
+    found = grids(folder)
+    assert list(found) == [4, 8]
+    assert all(image.shape[1] == 10 * 72 + 8 and len(image) > 20 + 8 * 72 + 8 for image in found.values())
     assert [step for step, _ in scalars(folder / "tensorboard", "loss")] == [2, 4, 6, 8]
     assert "steps 2 to 4 are traced in" in said
     assert list((folder / "profile").rglob("perfetto_trace.json.gz"))
@@ -186,5 +195,5 @@ def test_grids_of_many_devices_and_processes(tmp_path):
     assert list(one) == list(six) == [2, 4, 6]
     for step, image in one.items():
         assert np.abs(image.astype(int) - six[step]).max() <= 2
-    drawn = image_grid(generate.read(tmp_path / "six" / "samples.npz")[0], columns=10, scale=12)
-    assert np.abs(drawn.astype(int) - one[6]).max() <= 2, "and what process 0 draws at the end, by itself"
+    drawn = image_grid(generate.read(tmp_path / "six" / "samples.npz")[0], columns=10, scale=16)
+    assert np.abs(drawn - tiles(one[6])).max() <= 2, "and what process 0 draws at the end, by itself"
