@@ -2,8 +2,8 @@
 
 Each runs in a process of its own, so that none sees another's memory or flags, and writes its JSON to
 OUT/NAME-DEVICE.json; what is there already is not run again, so that the command goes on where it was stopped.
-`faults`, `families`, `consistency`, `truncation` and `imports` take longer, need runs or have no device, and are
-started by themselves.
+`faults`, `families`, `consistency`, `truncation`, `solver_error` and `imports` take longer, need runs or float64 or
+have no device, and are started by themselves.
 """
 
 import os
