@@ -10,28 +10,61 @@
 
 # %% [markdown]
 # # Consistency models in jaxdiff
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jaxdiff/jaxdiff/blob/main/notebooks/consistency.ipynb)
+#
 # One network evaluation from noise to image, after Song et al. 2023 (arXiv 2303.01469), their improved training (Song
 # & Dhariwal 2024, Geng et al. 2025, Lu & Song 2025), and zero-shot editing.
 #
-# On Colab choose *Runtime > Change runtime type > TPU* (or GPU) first. The next cell leaves Colab's JAX as it is: it
-# matches the device. Set `JAXDIFF_SOURCE` to the address of your clone if jaxdiff is not installed yet.
+# - **Time on a CPU:** 12 minutes or less. A teacher, 168 s for `python -m experiments.edm_digits` (2026-11-21, 2 cores,
+#   jax 0.10.2), is left out where `edm.ipynb` has left its run; distillation took 8.7 minutes on a busy machine
+#   (2026-11-25 or 26); the rest 42 s of processor time (2026-12-01, 2 cores, jax 0.12.0).
+# - **On a TPU or GPU:** choose it first, under *Runtime > Change runtime type*. Nothing needs to change here: 25
+#   training steps go into one call there by themselves. What pays on such a device is a larger network,
+#   `Config(..., model_channels=128, batch_size=512)`, in a workdir of its own. Not yet run on one.
 
-# %%
+# %% cellView="form" tags=["hide-input"]
+# @title Setup: run this first; it keeps the jax, flax and numpy that are here
+# It fetches and installs what is missing, and does nothing in a clone where jaxdiff is installed.
 import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
 
-if importlib.util.find_spec("jaxdiff") is None:
-    source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
+SOURCE = os.environ.get("JAXDIFF_SOURCE", "https://github.com/jaxdiff/jaxdiff")  # or the path of a clone
+NEEDED = (
+    "jaxdiff", "experiments", "jaxtyping", "PIL", "absl", "array_record", "diffrax", "equinox", "grain", "matplotlib",
+    "msgpack", "safetensors", "sklearn", "tensorflow_datasets", "tyro",
+)  # fmt: skip
+KEPT = "jax", "jaxlib", "flax", "numpy", "optax", "chex", "orbax-checkpoint"
 
-if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
-    sys.path.append(os.path.dirname(os.getcwd()))
+
+def run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2_000:]}")
+
+
+here = Path.cwd()
+clone = next((p for p in (here, *here.parents) if (p / "experiments/edm_digits.py").exists()), here / "jaxdiff_source")
+sys.path.insert(0, str(clone))
+if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+    print("missing here:", *missing)
+    if not clone.exists():
+        run("git", "clone", "--quiet", "--depth", "1", SOURCE, str(clone))
+    pins = []
+    for name in KEPT:  # pip then says what conflicts with them, and replaces none
+        with suppress(metadata.PackageNotFoundError):
+            pins.append(f"{name}=={metadata.version(name)}")
+    run(sys.executable, "-m", "pip", "install", "--editable", f"{clone}[experiments]", *pins)
+    importlib.invalidate_caches()
 
 import jax
+from absl import logging
 
+logging.set_verbosity(logging.ERROR)  # without libraries' remarks on each other's versions
 print(f"jax {jax.__version__} on {jax.devices()}")
 
 # %%
@@ -107,12 +140,12 @@ config, system = runs.of_run(workdir)
 params, step = runs.averaged_params(config, system)
 
 
-def show(rows, images, columns, title):
-    """A row a thing, a column a seed."""
+def show(rows, columns, images, title):
+    """Images with names of their rows and, below, of their columns."""
     plt.figure(figsize=(9, 0.9 * len(rows) + 0.6))
-    plt.imshow(image_grid(forms.to_uint8(np.asarray(images)), columns=columns, scale=6), cmap="gray")
+    plt.imshow(image_grid(forms.to_uint8(np.asarray(images)), columns=len(columns), scale=6), cmap="gray")
     plt.yticks([27 + 54 * i for i in range(len(rows))], rows)
-    plt.xticks([])
+    plt.xticks([27 + 54 * i for i in range(len(columns))], columns)
     plt.title(title)
     plt.show()
 
@@ -130,11 +163,13 @@ drawn = [
     for model, p, s in rows.values()
     for batch in generate.draw(model, p, generate.Request(s.sampler, s.sigmas, seeds, seeds % 10), progress=False)
 ]
-show(list(rows), np.concatenate(drawn) / 127.5 - 1, 10, f"consistency distillation after {step} steps")
+show(
+    list(rows), seeds % 10, np.concatenate(drawn) / 127.5 - 1, f"consistency distillation after {step} steps, by class"
+)
 
 # %% [markdown]
-# **Self-consistency.** Points of the teacher's trajectories, from $\sigma = 80$ down, and below each the student's
-# output, which should not change along a trajectory. The curve is the distance to its output at the end.
+# **Self-consistency.** The student's output at points of the teacher's trajectories, from $\sigma = 80$ down, one
+# trajectory a column: it should not change. The curve is its distance to where the trajectories end.
 
 # %%
 labels = jnp.arange(10)
@@ -144,7 +179,9 @@ grid = grids.karras(18)
 _, states = jax.jit(lambda x: trajectory(heun(), teaching.denoiser(teacher_params, labels), x, grid))(grid[0] * noise)
 at = [0, 4, 8, 11, 14, 17]
 outputs = [f(states[i], jnp.asarray(grid[i], jnp.float32)) for i in at]
-show([f"f at sigma = {grid[i]:.2g}" for i in at], np.concatenate(outputs), 10, "along the teacher's trajectories")
+show(
+    [f"f at sigma = {grid[i]:.2g}" for i in at], seeds % 10, np.concatenate(outputs), "along the teacher's trajectories"
+)
 apart = [
     float(jnp.sqrt(jnp.mean((f(states[i], jnp.asarray(grid[i], jnp.float32)) - states[-1]) ** 2))) for i in range(18)
 ]
@@ -176,11 +213,16 @@ for name, measurement in (("upper half", pixels(mask)), ("4x4", patch_means((8, 
     )
     rows += [f"observed: {name}", "edited"]
     pictures += [reference, run(x)]
-show([*rows, "held-out digit"], np.concatenate([*pictures, data]), 10, f"{len(sigmas) - 1} evaluations")
+show([*rows, "held-out digit"], np.asarray(labels), np.concatenate([*pictures, data]), f"{len(sigmas) - 1} evaluations")
 
 # %%
 z = jax.random.normal(jax.random.key(5), (2, 8, 8, 1))
 weights = jnp.linspace(0.0, 1.0, 10)
 path = 80.0 * slerp(jnp.broadcast_to(z[:1], (10, 8, 8, 1)), jnp.broadcast_to(z[1:], (10, 8, 8, 1)), weights)
 between = [system.denoiser(params, jnp.full(10, digit))(path, jnp.asarray(80.0)) for digit in (2, 5)]
-show(["between two 2s", "between two 5s"], np.concatenate(between), 10, "spherical interpolation of latents")
+show(
+    ["between two 2s", "between two 5s"],
+    [f"{w:.2g}" for w in weights],
+    np.concatenate(between),
+    "spherical interpolation of latents",
+)

@@ -10,25 +10,61 @@
 
 # %% [markdown]
 # # The design space of diffusion samplers
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jaxdiff/jaxdiff/blob/main/notebooks/edm_design_space.ipynb)
+#
 # Table 1 of Karras et al. 2022 (arXiv 2206.00364), live: time steps, schedule and scaling, solver and churn are
 # separate choices, and any of them goes with any other.
+#
+# - **Time on a CPU:** 4 to 5 minutes. Training in section 4, 168 s for `python -m experiments.edm_digits` (2026-11-21,
+#   2 cores, jax 0.10.2), is left out where `edm.ipynb` has left its run; the rest takes 100 s of processor time
+#   (2026-12-01, 2 cores, jax 0.12.0).
+# - **On a TPU or GPU:** choose it first, under *Runtime > Change runtime type*. Nothing needs to change here: 25
+#   training steps go into one call there by themselves. What pays on such a device is a larger network,
+#   `Config(..., model_channels=128, batch_size=512)`, in a workdir of its own. Not yet run on one.
 
-# %%
+# %% cellView="form" tags=["hide-input"]
+# @title Setup: run this first; it keeps the jax, flax and numpy that are here
+# It fetches and installs what is missing, and does nothing in a clone where jaxdiff is installed.
 import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
 
-if importlib.util.find_spec("jaxdiff") is None:
-    source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
+SOURCE = os.environ.get("JAXDIFF_SOURCE", "https://github.com/jaxdiff/jaxdiff")  # or the path of a clone
+NEEDED = (
+    "jaxdiff", "experiments", "jaxtyping", "PIL", "absl", "array_record", "diffrax", "equinox", "grain", "matplotlib",
+    "msgpack", "safetensors", "sklearn", "tensorflow_datasets", "tyro",
+)  # fmt: skip
+KEPT = "jax", "jaxlib", "flax", "numpy", "optax", "chex", "orbax-checkpoint"
 
-if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
-    sys.path.append(os.path.dirname(os.getcwd()))
+
+def run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2_000:]}")
+
+
+here = Path.cwd()
+clone = next((p for p in (here, *here.parents) if (p / "experiments/edm_digits.py").exists()), here / "jaxdiff_source")
+sys.path.insert(0, str(clone))
+if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+    print("missing here:", *missing)
+    if not clone.exists():
+        run("git", "clone", "--quiet", "--depth", "1", SOURCE, str(clone))
+    pins = []
+    for name in KEPT:  # pip then says what conflicts with them, and replaces none
+        with suppress(metadata.PackageNotFoundError):
+            pins.append(f"{name}=={metadata.version(name)}")
+    run(sys.executable, "-m", "pip", "install", "--editable", f"{clone}[experiments]", *pins)
+    importlib.invalidate_caches()
 
 import jax
+from absl import logging
 
+logging.set_verbosity(logging.ERROR)  # without libraries' remarks on each other's versions
 print(f"jax {jax.__version__} on {jax.devices()}")
 
 # %%
@@ -55,7 +91,8 @@ exact = sample(heun(), denoise, x, grids.karras(500 if FAST else 2_000, LOW, HIG
 # ## 1. Truncation error
 # The ODE is solved in time $t$ (Alg. 1): $\mathrm{d}x/\mathrm{d}t$ depends on the schedule $\sigma(t)$ and the scale
 # $s(t)$, the time steps on the grid. The error is the RMS distance from the end point of an (almost) exact solution.
-# Solid: Heun; dashed: Euler. `docs/truncation.md` has the numbers in float64.
+# Solid: Heun; dashed: Euler. Errors above 10, of Heun's few steps where $\sigma(t) = \sqrt{t}$, are not shown.
+# `docs/figures/truncation.md` has the numbers in float64.
 
 # %%
 steps = {
@@ -87,6 +124,9 @@ for axis, (title, process) in zip(axes, processes.items(), strict=True):
             axis.loglog(budgets, row, style, color=f"C{colour}", marker="o", ms=3, label=f"{name}, {solver}")
     axis.set_title(title)
     axis.set_xlabel("evaluations of the denoiser")
+    axis.set_xticks(budgets, budgets)
+    axis.minorticks_off()
+    axis.set_ylim(top=10)
     axis.grid(alpha=0.3)
 axes[0].set_ylabel("RMS error of the end point")
 axes[0].legend(fontsize=7)
@@ -139,7 +179,8 @@ plt.show()
 
 # %% [markdown]
 # ## 4. The same on digits
-# The network of `python -m experiments.edm_digits`, with the same seeds under different choices of the table.
+# The network of `python -m experiments.edm_digits`, with the same seeds under different choices of the table. The steps
+# and the schedule of VE ask for many more than 18 evaluations: here they leave the noise in.
 
 # %%
 from experiments import edm_digits
@@ -164,6 +205,7 @@ for sampler, sigmas in choices.values():
 plt.figure(figsize=(9, 4))
 plt.imshow(image_grid(np.concatenate(images), columns=len(seeds), scale=6))
 plt.yticks([27 + 54 * i for i in range(len(choices))], list(choices))
-plt.xticks([])
+plt.xticks([27 + 54 * i for i in range(len(seeds))], seeds % 10)
+plt.xlabel("class; a column has one seed")
 plt.title(f"EDM on digits after {step} steps: choice and evaluations")
 plt.show()

@@ -10,28 +10,60 @@
 
 # %% [markdown]
 # # Score SDEs in jaxdiff
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jaxdiff/jaxdiff/blob/main/notebooks/score_sde.ipynb)
+#
 # One family of processes, three ways down it, exact likelihoods and controllable generation, after Song et al. 2021
 # (arXiv 2011.13456).
 #
-# On Colab choose *Runtime > Change runtime type > TPU* (or GPU) first. The next cell leaves Colab's JAX as it is: it
-# matches the device. Set `JAXDIFF_SOURCE` to the address of your clone if jaxdiff is not installed yet.
+# - **Time on a CPU:** 5 minutes or more. Training in section 4 took 185 s on a busy machine (2026-11-26, 2 cores, jax
+#   0.10.2); the whole has not been timed.
+# - **On a TPU or GPU:** choose it first, under *Runtime > Change runtime type*. Nothing needs to change here: 25
+#   training steps go into one call there by themselves. What pays on such a device is a larger network,
+#   `Config(..., model_channels=128, batch_size=512)`, in a workdir of its own. Not yet run on one.
 
-# %%
+# %% cellView="form" tags=["hide-input"]
+# @title Setup: run this first; it keeps the jax, flax and numpy that are here
+# It fetches and installs what is missing, and does nothing in a clone where jaxdiff is installed.
 import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
 
-if importlib.util.find_spec("jaxdiff") is None:
-    source = os.environ.get("JAXDIFF_SOURCE", "git+https://github.com/jaxdiff/jaxdiff")
-    wanted = f"jaxdiff[experiments] @ {source}" if "://" in source else f"{source}[experiments]"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
+SOURCE = os.environ.get("JAXDIFF_SOURCE", "https://github.com/jaxdiff/jaxdiff")  # or the path of a clone
+NEEDED = (
+    "jaxdiff", "experiments", "jaxtyping", "PIL", "absl", "array_record", "diffrax", "equinox", "grain", "matplotlib",
+    "msgpack", "safetensors", "sklearn", "tensorflow_datasets", "tyro",
+)  # fmt: skip
+KEPT = "jax", "jaxlib", "flax", "numpy", "optax", "chex", "orbax-checkpoint"
 
-if importlib.util.find_spec("experiments") is None:  # in a clone it lies next to this folder
-    sys.path.append(os.path.dirname(os.getcwd()))
+
+def run(*command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2_000:]}")
+
+
+here = Path.cwd()
+clone = next((p for p in (here, *here.parents) if (p / "experiments/edm_digits.py").exists()), here / "jaxdiff_source")
+sys.path.insert(0, str(clone))
+if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+    print("missing here:", *missing)
+    if not clone.exists():
+        run("git", "clone", "--quiet", "--depth", "1", SOURCE, str(clone))
+    pins = []
+    for name in KEPT:  # pip then says what conflicts with them, and replaces none
+        with suppress(metadata.PackageNotFoundError):
+            pins.append(f"{name}=={metadata.version(name)}")
+    run(sys.executable, "-m", "pip", "install", "--editable", f"{clone}[experiments]", *pins)
+    importlib.invalidate_caches()
 
 import jax
+from absl import logging
 
+logging.set_verbosity(logging.ERROR)  # without libraries' remarks on each other's versions
 print(f"jax {jax.__version__} on {jax.devices()}")
 
 # %%
@@ -161,12 +193,12 @@ params, step = runs.averaged_params(config, system)
 sde, epsilon = system.sde_model.sde, system.sde_model.epsilon
 
 
-def show(rows, images, columns, title):
-    """A row a thing, a column a seed."""
+def show(rows, columns, images, title):
+    """Images with names of their rows and, below, of their columns."""
     plt.figure(figsize=(9, 0.9 * len(rows) + 0.6))
-    plt.imshow(image_grid(forms.to_uint8(np.asarray(images)), columns=columns, scale=6), cmap="gray")
+    plt.imshow(image_grid(forms.to_uint8(np.asarray(images)), columns=len(columns), scale=6), cmap="gray")
     plt.yticks([27 + 54 * i for i in range(len(rows))], rows)
-    plt.xticks([])
+    plt.xticks([27 + 54 * i for i in range(len(columns))], columns)
     plt.title(title)
     plt.show()
 
@@ -183,7 +215,9 @@ requests = {
     "ODE, adaptive": generate.Request(adaptive_ode.adaptive(sde), process.sde.grid(sde, 2, epsilon), seeds, seeds % 10),
 }
 images = [batch for request in requests.values() for batch in generate.draw(system, params, request, progress=False)]
-show(list(requests), np.concatenate(images) / 127.5 - 1, 10, f"score SDE on digits after {step} steps")
+show(
+    list(requests), seeds % 10, np.concatenate(images) / 127.5 - 1, f"score SDE on digits after {step} steps, by class"
+)
 
 # %% [markdown]
 # **Inpainting.** The upper half of held-out digits is observed, and put back after every step; four draws of the rest.
@@ -206,7 +240,7 @@ for seed in range(1 if FAST else 4):
     start = grid[0] * jax.random.normal(jax.random.key(seed), observed.shape)
     rows.append(fill(start, jax.random.key(100 + seed)))
 names = ["observed", *[f"draw {i + 1}" for i in range(len(rows) - 1)], "held-out digit"]
-show(names, np.concatenate([*rows, observed]), columns, "upper half observed")
+show(names, np.asarray(labels), np.concatenate([*rows, observed]), "upper half observed, by class")
 
 # %% [markdown]
 # **Latents.** The ODE encodes images into noise and back. Between two encodings, along the sphere, lie digits.
@@ -220,7 +254,7 @@ weights = jnp.linspace(0.0, 1.0, 9)
 path = slerp(jnp.broadcast_to(z.x[:1], (9, 8, 8, 1)), jnp.broadcast_to(z.x[1:], (9, 8, 8, 1)), weights)
 decoded = probability_flow.solve(sde, of_class(9), path, 1.0, epsilon)
 print(f"round trip: {float(jnp.max(jnp.abs(decoded.x[jnp.array([0, 8])] - pair))):.1e}")
-show(["two 3s, and between"], decoded.x, 9, "spherical interpolation of encodings")
+show(["two 3s, and between"], [f"{w:.3g}" for w in weights], decoded.x, "spherical interpolation of encodings")
 
 # %% [markdown]
 # **How likely is a digit?** Nats of held-out digits under the model, against the same digits upside down and against
