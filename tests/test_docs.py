@@ -9,7 +9,7 @@ from tests.support.commands import ROOT
 from tests.support.names import PARTS, resolve
 from tests.test_structure import LAYERS, ROOMS
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # CHANGELOG tells of names that are no more.
 PROSE = [*DOCUMENTS, *sorted((ROOT / "notebooks").glob("*.py"))]
 CODE = re.compile(r"`([^`\n]+)`")
@@ -66,34 +66,40 @@ def test_bare_names_are_written_somewhere(document):
         assert name in WORDS, f"{document.name} names `{name}`, which no source has"
 
 
-def test_the_examples_of_readme_run():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
-
-
-def test_readme_s_tree_has_every_folder():
-    """Of jaxdiff and of experiments all, of the others those that it names."""
-    section = (ROOT / "README.md").read_text().split("## Where things are")[1].split("\n## ")[0]
+def tree(document):
+    """The folders that a document's tree names, and what stands in its section."""
+    section = (ROOT / document).read_text().split("## Where things are")[1].split("\n## ")[0]
     parents, named = [], set()
     for indent, name, line in re.findall(r"^    ( *)([\w.]+)/ +(\S.*)$", section, re.MULTILINE):
         parents = [*parents[: len(indent) // 2], name]
         named.add("/".join(parents))
         assert line
+    for name in named:
+        assert (ROOT / name).is_dir(), f"{document}'s tree has {name}"
+    return named, section
+
+
+def test_the_tree_of_contributing_has_every_folder():
+    """Of jaxdiff and of experiments all, of the others those that it names."""
+    named, section = tree("CONTRIBUTING.md")
     for folder in ("jaxdiff", "experiments"):
         there = {path.parent for path in (ROOT / folder).rglob("*.py")}
         assert {path.relative_to(ROOT).as_posix() for path in there} == {
             name for name in named if name.split("/")[0] == folder
         }
-    for name in named:
-        assert (ROOT / name).is_dir(), f"README's tree has {name}"
     for path in (ROOT / "jaxdiff").glob("*.py"):
-        assert f"`{path.name}`" in section, f"README does not name {path.name}"
+        assert f"`{path.name}`" in section, f"CONTRIBUTING does not name {path.name}"
+
+
+def test_the_tree_of_readme_is_its_first_levels():
+    """The folders on top, and below jaxdiff and experiments one level more."""
+    whole, _ = tree("CONTRIBUTING.md")
+    named, _ = tree("README.md")
+    assert named == {n for n in whole if n.count("/") < (2 if n.split("/")[0] in ("jaxdiff", "experiments") else 1)}
 
 
 def test_the_design_has_the_order_of_imports():
-    text = (ROOT / "docs" / "design.md").read_text()
+    text = (ROOT / "docs" / "understand" / "design.md").read_text()
     for name, rooms in (("jaxdiff", LAYERS), ("experiments", [{room} for room in ROOMS])):
         order = re.search(rf"^    {name}  ((?:.+\n)(?:     +.+\n)*)", text, re.MULTILINE)[1]
         assert [set(re.findall(r"\w+", layer)) for layer in order.split("->")] == rooms

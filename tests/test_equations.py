@@ -1,4 +1,4 @@
-"""docs/equations.md: every function is imported, every test looked up, every table whole and in order."""
+"""docs/understand/equations.md: every function is imported, every test looked up, every table whole and in order."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 from tests.support.commands import ROOT
 from tests.support.names import resolve
 
-TEXT = (ROOT / "docs" / "equations.md").read_text()
+TEXT = (ROOT / "docs" / "understand" / "equations.md").read_text()
 KINDS = ["Eq.", "Alg.", "Table", "Sec.", "App."]
 HEAD = ["number", "what", "function", "test"]
 PAPERS = re.findall(r"^## (.+)\n((?:.+\n|\n)*?)(?=^## |\Z)", TEXT, re.MULTILINE)

@@ -24,7 +24,7 @@ MODULES = sorted(
 FACES = sorted((ROOT / "jaxdiff").rglob("__init__.py"))
 HEAVY = (
     "flax", "optax", "orbax", "chex", "sklearn", "tensorflow_datasets", "matplotlib", "diffrax", "equinox", "grain",
-    "PIL", "msgpack", "tqdm",
+    "PIL", "msgpack", "safetensors", "tqdm",
 )  # fmt: skip
 
 
