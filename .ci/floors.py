@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-TOOLS = ("test", "dev")
+TOOLS = ("test", "docs", "dev")
 """Extras that a change is tested with, and nobody's program."""
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
