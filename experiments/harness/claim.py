@@ -104,6 +104,11 @@ def check(folder: Path, owner: Owner) -> dict[str, list[Any]]:
         raise ValueError(f"{folder} holds a run with {named}={before!r}, not {now!r}: {ways}")
     if "steps" in changed and wanted["steps"] < (done := reached(folder)):
         raise ValueError(f"{folder} holds a run that has reached step {done}, got steps={wanted['steps']}")
+    if (late := [name for name in changed if name in said]) and reached(folder) >= wanted["steps"]:
+        raise ValueError(
+            f"{_flags(dict.fromkeys(late))}: the run in {folder} has all its {wanted['steps']} steps: "
+            "give more --steps with it"
+        )
     return changed
 
 

@@ -1,7 +1,7 @@
 """A denoising diffusion GAN as a System: the process, both networks' training, and sampling with a latent a step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -24,7 +24,7 @@ from jaxdiff.types import Array, Key, Params
 class DDGAN(training.Training):
     """What can be chosen of a denoising diffusion GAN.
 
-    Its optimizers are its own: warmup, cooldown, clip_norm, ema_halflife and ema_rampup are not used.
+    Its optimizers are its own: what `UNUSED` names is refused.
     """
 
     num_steps: int = 4
@@ -49,6 +49,20 @@ class DDGAN(training.Training):
     """Of the generator's average, a step."""
 
 
+UNUSED = ("warmup", "cooldown", "clip_norm", "ema_halflife", "ema_rampup")
+"""Flags of every experiment that these optimizers and this average do not have."""
+
+
+def check_unused(config: DDGAN) -> None:
+    """Raise ValueError for a flag of `UNUSED` that has a value of its own."""
+    for field in fields(config):
+        if field.name in UNUSED and getattr(config, field.name) != field.default:
+            raise ValueError(
+                f"{allowed.flag(field.name)} is not for a denoising diffusion GAN, whose optimizers are its own: "
+                f"leave it {field.default}"
+            )
+
+
 def trainer_of(
     config: DDGAN,
     init: Callable[[Key], Networks],
@@ -65,6 +79,7 @@ def trainer_of(
     Raises: ValueError for values out of range.
     """
     allowed.check(config)
+    check_unused(config)
 
     def adam(rate: float) -> optax.GradientTransformation:
         # Xiao et al. 2022, Appendix: Adam with beta_1 = 0.5, beta_2 = 0.9 and cosine decay.

@@ -82,6 +82,20 @@ def test_how_a_run_is_trained_changes_by_name_only_and_is_recorded(tmp_path):
         claim.check(tmp_path, claim.Owner("edm_digits", CONFIG))
 
 
+def test_a_run_without_steps_to_come_is_not_trained_in_another_way(tmp_path):
+    before = taken(tmp_path)
+    (tmp_path / "checkpoints" / str(CONFIG.steps)).mkdir(parents=True)
+    other = replace(CONFIG, learning_rate=1e-4, override=("learning-rate",))
+    with pytest.raises(
+        ValueError, match=r"--override learning-rate: .* has all its 600 steps: give more --steps with it$"
+    ):
+        claim.check(tmp_path, claim.Owner("edm_digits", other))
+    assert json.loads((tmp_path / "config.json").read_text()) == before
+    found = taken(tmp_path, replace(other, steps=700))
+    assert changes(found) == [{"learning_rate": [2e-3, 1e-4], "steps": [600, 700]}]
+    taken(tmp_path, replace(other, steps=700))
+
+
 def test_what_a_run_is_never_changes(tmp_path):
     """Its network, its data, its seed; an experiment is another run. Of several, the message has one of these."""
     taken(tmp_path)
@@ -136,7 +150,9 @@ def test_more_steps_go_on_from_where_the_run_is(tmp_path, monkeypatch, capfd):
     assert json.loads((tmp_path / "run" / "report.json").read_text())["step"] == 8
     error = refused("edm_digits", [*flags, *other, "--model-channels", "8"], monkeypatch, capfd)
     assert "model_channels=32, not 8: choose another --workdir or the same flags" in error
-    error = refused("edm_digits", [*flags, *other, "--override", "clip-norm", "--clip-norm", "1"], monkeypatch, capfd)
+    clipped = ["--override", "clip-norm", "--clip-norm", "1"]
+    assert "has all its 8 steps" in refused("edm_digits", [*flags, *other, *clipped], monkeypatch, capfd)
+    error = refused("edm_digits", [*flags, *other, *clipped, "--steps", "10"], monkeypatch, capfd)
     assert "holds another state: " in error, "the optimizer's state of clipping is another"
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == found
 

@@ -6,6 +6,7 @@ import pytest
 
 from experiments import ddgan_25gaussians, ddgan_digits, sample
 from experiments.harness import generate
+from experiments.systems import ddgan
 from tests.support.commands import RUN_FILES, called, refused
 
 
@@ -30,6 +31,15 @@ def test_the_run_is_drawn_from_by_its_own_steps_only(run, tmp_path, monkeypatch,
     assert labels is None
     says = refused("sample", ["--workdir", run, "--num-steps", "7"], monkeypatch, capfd)
     assert "num_steps must be 4, the chain that was trained, got 7" in says
+
+
+@pytest.mark.parametrize("flag", ddgan.UNUSED)
+def test_flags_that_its_optimizers_do_not_have_are_refused(flag):
+    config = ddgan_digits.Config(**{flag: 0.125})
+    with pytest.raises(
+        ValueError, match=rf"^--{flag.replace('_', '-')} is not for a denoising diffusion GAN.*: leave it"
+    ):
+        ddgan_digits.system(config)
 
 
 @pytest.mark.full
