@@ -7,6 +7,7 @@ import pytest
 
 from jaxdiff.nets.unet.edm_adm import DhariwalUNet
 from tests.interop.test_edm import published, write
+from tests.support import blocks
 from tests.support.commands import ROOT
 from tests.support.names import resolve
 
@@ -42,7 +43,7 @@ def test_its_commands_stand_before_its_first_heading():
 
 
 def examples():
-    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    return [code for _, code in blocks.blocks(ROOT / "README.md")]
 
 
 def test_the_example_of_the_library_runs_in_ten_lines():

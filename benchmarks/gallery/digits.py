@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.gallery.strips import strips
 from experiments.harness import generate, runs
-from experiments.harness.system import System
 from jaxdiff import editing, grids, samplers
 from jaxdiff.data import digits
 from jaxdiff.samplers import Sampler, sample
@@ -20,11 +19,10 @@ SIGMAS = grids.karras(40)
 CLASSES = np.arange(10)
 
 
-def trained(folder: Path) -> tuple[System, Callable[[np.ndarray], Denoiser]]:
-    """Read a run; return its system, and labels -> its denoiser."""
-    config, system = runs.of_run(folder)
-    params, _ = runs.averaged_params(config, system)
-    return system, lambda labels: system.denoiser(params, jnp.asarray(labels))
+def trained(folder: Path) -> Callable[[np.ndarray], Denoiser]:
+    """Read a run; return labels -> its denoiser."""
+    run = runs.load(folder)
+    return lambda labels: run.system.denoiser(run.params, jnp.asarray(labels))
 
 
 def noise(seed: int, num: int = 10) -> Batch:
@@ -40,7 +38,7 @@ def one_of_each() -> Batch:
 
 def edited(runs: Path, measurement: editing.LinearMeasurement, what: str) -> np.ndarray:
     image = one_of_each()
-    _, denoiser = trained(runs / "edm_digits")
+    denoiser = trained(runs / "edm_digits")
     sampler = samplers.impute(samplers.heun(), image, measurement)
 
     @jax.jit
@@ -67,7 +65,7 @@ def super_resolution(runs: Path) -> np.ndarray:
 
 def interpolation(runs: Path) -> np.ndarray:
     """Walk between two noises: a deterministic sampler makes of nearby noise nearby digits."""
-    _, denoiser = trained(runs / "edm_digits")
+    denoiser = trained(runs / "edm_digits")
     weights = jnp.linspace(0, 1, 10)
 
     @jax.jit
@@ -100,7 +98,7 @@ def beside(images: np.ndarray) -> np.ndarray:
 
 def few_evaluations(runs: Path) -> np.ndarray:
     """Sample one network by several solvers with 1 to 35 evaluations, always from the same noise."""
-    _, denoiser = trained(runs / "edm_digits")
+    denoiser = trained(runs / "edm_digits")
     classes, budgets = np.array([2, 3, 5]), (1, 2, 4, 8, 35)
     x = SIGMAS[0] * noise(1, 3)
     rows = {}
@@ -128,7 +126,7 @@ def few_steps(runs: Path) -> np.ndarray:
 
 def drawn(folder: Path, num_steps: int) -> np.ndarray:
     """Draw a digit of each class by the run's own sampler, seeds 0 to 9."""
-    config, system = runs.of_run(folder)
-    request = generate.request(system, system.sampling(num_steps), CLASSES)
-    (x,) = generate.draw_floats(system, runs.averaged_params(config, system)[0], request, progress=False)
+    run = runs.load(folder)
+    request = generate.request(run.system, run.system.sampling(num_steps), CLASSES)
+    (x,) = generate.draw_floats(run.system, run.params, request, progress=False)
     return x

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import house
-from places import TOP, definitions, everything, find, index, modules, names_type, place, shown
+from places import TOP, definitions, everything, find, index, keep, modules, names_type, place, shown
 from sphinx.application import Sphinx
 
 INDEX = """API reference
@@ -73,17 +73,9 @@ def contents(rooms: list[str]) -> str:
 
 
 def write(app: Sphinx) -> None:
-    folder = Path(app.srcdir) / "api"
-    folder.mkdir(exist_ok=True)
     rooms = sorted({path.split(".")[1] for path in everything() if path != TOP})
-    pages = {room: page(f"{TOP}.{room}") for room in rooms} | {"index": contents(rooms)}
-    for stale in folder.glob("*.rst"):
-        if stale.stem not in pages:
-            stale.unlink()
-    for name, text in pages.items():
-        file = folder / f"{name}.rst"
-        if not file.exists() or file.read_text() != text:  # what has not changed is not built again
-            file.write_text(text)
+    pages = {f"{room}.rst": page(f"{TOP}.{room}") for room in rooms} | {"index.rst": contents(rooms)}
+    keep(Path(app.srcdir) / "api", pages)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from places import ROOT
+from places import ROOT, keep
 from sphinx.application import Sphinx
 
 FIRST = "start_here"
@@ -30,13 +30,7 @@ def prepared(path: Path) -> dict[str, Any]:
     """Return a notebook whose first cell has a link to Colab in words; the second, which installs, is folded."""
     notebook = json.loads(path.read_text())
     cell = notebook["cells"][0]
-    text = "".join(cell["source"])
-    link = f"[Open in Colab]({COLAB}/{path.name})"
-    if BADGE.search(text):
-        text = BADGE.sub(link, text)
-    else:
-        title, _, rest = text.partition("\n")
-        text = f"{title}\n{link}\n\n{rest}"
+    text = BADGE.sub(f"[Open in Colab]({COLAB}/{path.name})", "".join(cell["source"]))
     first, *rest = notebook["cells"][1:]
     folded = {**first, "metadata": {**first["metadata"], "tags": ["hide-input"]}}
     return {**notebook, "cells": [{**cell, "source": text}, folded, *rest]}
@@ -50,17 +44,11 @@ def row(path: Path) -> str:
 
 
 def write(app: Sphinx) -> None:
-    folder = Path(app.srcdir) / "notebooks"
-    folder.mkdir(exist_ok=True)
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"), key=lambda path: (path.stem != FIRST, path.name))
     pages = {path.name: json.dumps(prepared(path)) for path in paths}
     names = "\n".join(f"   {path.stem}" for path in paths)
     pages["index.rst"] = INDEX.format(rows="\n".join(map(row, paths)), names=names)
-    for stale in {path.name for path in folder.glob("*.ipynb")} - set(pages):
-        (folder / stale).unlink()
-    for name, text in pages.items():
-        if not (folder / name).exists() or (folder / name).read_text() != text:
-            (folder / name).write_text(text)
+    keep(Path(app.srcdir) / "notebooks", pages)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -51,9 +51,9 @@ def sections(lines: list[str]) -> Iterator[tuple[str, str, list[str]]]:
 
 def paragraphs(lines: list[str]) -> Iterator[list[str]]:
     """Split at blank lines."""
-    for _, block in [(0, b.splitlines()) for b in re.split(r"\n\s*\n", "\n".join(lines))]:
-        if any(line.strip() for line in block):
-            yield block
+    for block in re.split(r"\n\s*\n", "\n".join(lines)):
+        if block.strip():
+            yield block.splitlines()
 
 
 def is_equation(block: list[str]) -> bool:

@@ -21,6 +21,16 @@ def modules(package: Path) -> list[str]:
     return [".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for f in files]
 
 
+def keep(folder: Path, pages: dict[str, str]) -> None:
+    """Write the pages that a build makes, and remove those of before; what has not changed is not built again."""
+    folder.mkdir(exist_ok=True)
+    for stale in {path.name for path in folder.iterdir() if path.is_file()} - set(pages):
+        (folder / stale).unlink()
+    for name, text in pages.items():
+        if not (folder / name).exists() or (folder / name).read_text() != text:
+            (folder / name).write_text(text)
+
+
 @cache
 def everything() -> list[str]:
     """Return the names of all modules, the package's own first."""

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import unflatten_dict
+from safetensors.numpy import load_file
 
 from jaxdiff import precond, process
 from jaxdiff.imports import MissingExtra
@@ -74,7 +75,7 @@ def test_arrays_are_those_that_flax_names_with_dots(tmp_path, suffix):
         with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name != "jaxdiff"}
     else:
-        arrays = pytest.importorskip("safetensors.numpy").load_file(tmp_path / "a.safetensors")
+        arrays = load_file(tmp_path / "a.safetensors")
     jax.tree.map(np.testing.assert_array_equal, unflatten_dict(arrays, sep="."), params())
 
 

@@ -149,10 +149,7 @@ def header(path: str | Path) -> tuple[Shapes, Any]:
       FileNotFoundError: [Errno 2] No such file or directory: 'none.npz'
     """
     path = Path(path)
-    form = format_of(path)
-    with path.open("rb"):  # for an error of the system, not of a library
-        pass
-    found, text = _guarded(path, form.header)
+    found, text = _guarded(path, format_of(path).header)
     if odd := [name for name in found if not name.isprintable()]:
         raise CheckpointFormatError(f"{path.name}: {odd[0]!r} is no name of an array")
     try:
@@ -171,13 +168,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
       FileNotFoundError: [Errno 2] No such file or directory: 'none.npz'
     """
     path = Path(path)
-    form = format_of(path)
-    with path.open("rb"):
-        pass
-    return _guarded(path, form.read)
+    return _guarded(path, format_of(path).read)
 
 
 def _guarded(path: Path, act: Callable[[Path], Any]) -> Any:
+    path.open("rb").close()  # for an error of the system, not of a library
     try:
         return act(path)
     except (ImportError, MemoryError):
