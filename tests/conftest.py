@@ -5,6 +5,7 @@ depends: it is left out, in this process and in those that tests start, but for 
 the bits of the program that users run. JAX_DISABLE_MOST_OPTIMIZATIONS=0 optimises everything.
 """
 
+import ctypes
 import gc
 import os
 import tempfile
@@ -31,6 +32,7 @@ FIRST = ("tests/test_notebooks.py", "tests/experiments/", "tests/train/")
 """Where tests that take long are: begun first, so that no worker is left with one at the end."""
 MAX_MAPS, MAX_BYTES = 25_000, 2 * 2**30
 STATUS = Path("/proc/self")
+LIBC = ctypes.CDLL(None) if STATUS.exists() else None
 
 
 def pytest_collection_modifyitems(items):
@@ -63,6 +65,9 @@ def few_programs():
         resident = int((STATUS / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         if maps > MAX_MAPS or resident > MAX_BYTES:
             jax.clear_caches()
+            gc.collect()
+            if hasattr(LIBC, "malloc_trim"):  # what is free goes back, or every later file would seem too large
+                LIBC.malloc_trim(0)
 
 
 @pytest.fixture

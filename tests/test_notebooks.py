@@ -19,6 +19,7 @@ import pytest
 import experiments
 from tests.support import tiny
 from tests.support.commands import ROOT
+from tests.support.tiers import RELEASE
 
 SCRIPTS = sorted((ROOT / "notebooks").glob("*.py"))
 notebooks = pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -127,7 +128,7 @@ def run(path, trained, monkeypatch):
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=() if path.stem == "start_here" else pytest.mark.full, id=path.stem) for path in SCRIPTS],
+    [pytest.param(path, marks=() if path.stem == "start_here" else RELEASE, id=path.stem) for path in SCRIPTS],
 )
 def test_runs(path, trained, monkeypatch):
     """The first that people see in the default tier."""

@@ -1,4 +1,4 @@
-"""The two tiers: what runs is what was asked for, and the default one holds a test of every file."""
+"""The tiers: what runs is what was asked for, and the default one holds a test of every file."""
 
 import ast
 import tomllib
@@ -23,13 +23,15 @@ def test_plain_pytest_runs_the_default_tier():
 def test_no_test_runs_in_the_other_tier(request):
     """Of all that was collected for this session."""
     asked = request.config.option.markexpr
-    marked = {item.nodeid for item in request.session.items if item.get_closest_marker("full")}
-    if asked == "not full":
-        assert not marked
-    elif asked == "full":
-        assert marked == {item.nodeid for item in request.session.items}
+    items = request.session.items
+    tiers = {tier: {i.nodeid for i in items if i.get_closest_marker(tier)} for tier in ("full", "release")}
+    assert tiers["release"] <= tiers["full"], "what the default tier holds is not left to a release"
+    if asked in tiers:
+        assert tiers[asked] == {item.nodeid for item in items}
+    elif asked in (asks_no := {f"not {tier}": tier for tier in tiers}):
+        assert not tiers[asks_no[asked]]
     else:
-        assert asked == "" or not marked, f"-m {asked!r} is neither tier"
+        assert asked == "" or not tiers["full"], f"-m {asked!r} is no tier"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -73,6 +73,7 @@ def mnist(tmp_path, monkeypatch):
 
 
 @pytest.mark.full
+@pytest.mark.release
 @pytest.mark.optimised  # it runs for longer than it compiles
 def test_mnist_s_classifier_is_trained_once_and_counts(mnist, tmp_path, capfd):
     folder = tmp_path / "classifier"

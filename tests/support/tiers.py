@@ -30,6 +30,9 @@ def by(*names):
     return kind
 
 
+RELEASE = (pytest.mark.full, pytest.mark.release)
+
+
 def full(*values):
     """Each value, or tuple of values, marked: parametrize("size", [1, *full(2, 3)])."""
     return [pytest.param(*(v if isinstance(v, tuple) else (v,)), marks=pytest.mark.full) for v in values]

@@ -16,6 +16,7 @@ from jaxdiff.data import gaussians
 from jaxdiff.metrics import modes
 from jaxdiff.samplers import heun, sample
 from tests.support.commands import called, refused
+from tests.support.tiers import RELEASE
 
 ONLY = ("edm-heun-18", "ddgan-4", "pc-2000-on-ddgan")
 
@@ -69,10 +70,13 @@ def test_a_new_row_takes_all_times_anew_and_leaves_the_others(made, tmp_path):
     assert (folder / "25gaussians" / "edm-heun-18.json").stat().st_mtime_ns == kept
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("data", "only"),
-    [("digits", ("edm-heun-18", "ddim-50", "ode", "sct", "ddgan-4")), ("25gaussians", tuple(families.ROWS))],
+    [
+        pytest.param("digits", ("edm-heun-18", "ddim-50", "ode", "sct", "ddgan-4"), marks=pytest.mark.full),
+        pytest.param("25gaussians", tuple(families.ROWS), marks=RELEASE),
+    ],
+    ids=["digits", "25gaussians"],
 )
 def test_rows(data, only, tiny_networks, tmp_path):
     """All on points; on digits one of every family of systems, with the tiny networks."""

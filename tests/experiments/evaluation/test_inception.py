@@ -417,6 +417,7 @@ def test_fewer_samples_or_steps_than_asked_for(run, small, monkeypatch, capfd):
 
 
 @pytest.mark.full
+@pytest.mark.release
 def test_with_the_network_itself(smoke_run, weights, tmp_path, capsys):
     """From the command line to the report."""
     run = shutil.copytree(smoke_run[0], tmp_path / "run")
